@@ -1,0 +1,75 @@
+"""The protocols: what a classifier of words, of pictures, and a reader of words in pictures look like from outside.
+
+A stranger's part is found through the same entry points as ours: `fluxgate.prompt_classifiers`,
+`fluxgate.image_classifiers`, `fluxgate.image_text_readers`. Every part has class attributes `name` and `version`, a
+nested frozen pydantic `Options` model and a constructor that takes only that.
+"""
+
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy
+import numpy.typing
+
+from moderation.prompt_folding import FoldedText
+from policies.findings import Finding, Stage
+
+Pixels: TypeAlias = numpy.typing.NDArray[numpy.uint8]
+"""(height, width, 3), uint8, sRGB, C-contiguous, read-only."""
+
+
+@runtime_checkable
+class PromptClassifier(Protocol):
+    """Reads words. It may be called from several threads at once.
+
+    `close() -> None` is optional and is called once when the process ends.
+    """
+
+    name: str
+    version: str
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """`Category` values this part can report. A finding outside them counts as no answer."""
+        ...
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        """Findings with `Stage.PROMPT`, one per category it has a score for; low scores, never an empty tuple.
+
+        `text` is the whole prompt, however long. Raises anything it likes: the screening reports it as unanswered.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageClassifier(Protocol):
+    """Looks at pictures. It may be called from several threads at once. `close() -> None` is optional."""
+
+    name: str
+    version: str
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """`Category` values this part can report. A finding outside them counts as no answer."""
+        ...
+
+    def classify(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
+        """Findings with `stage`, one per category it has a score for; low scores, never an empty tuple.
+
+        `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageTextReader(Protocol):
+    """Reads the words in a picture, so that they can be screened as words. `close() -> None` is optional."""
+
+    name: str
+    version: str
+
+    def read(self, pixels: Pixels) -> str:
+        """The words found, in reading order; the empty string if there are none.
+
+        `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept. Raises if it could not look.
+        """
+        ...

@@ -1,0 +1,22 @@
+"""What moderation cannot do. A verdict is never an exception; these say that a part could not be built or could not answer."""
+
+
+class ModerationError(Exception):
+    """Everything the moderation package raises on its own account."""
+
+
+class PartUnusable(ModerationError):
+    """A part cannot be built from its options: a folder is missing, a digest differs, a table is malformed.
+
+    Raised from constructors only, so that the process does not start. The message names the field and the remedy.
+    """
+
+    def __init__(self, part: str, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{part}: {field}: {problem}. {remedy}")
+        self.part = part
+        self.field = field
+        self.remedy = remedy
+
+
+class ClassifierFailed(ModerationError):
+    """A classifier could not look at its subject. Screening turns it into an `unanswered` finding."""
