@@ -1,0 +1,64 @@
+"""Who is asking: the `Principal`, and the protocol by which an identity provider names one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Protocol
+
+
+class Assurance(IntEnum):
+    """How well a tenant is known. Policies may ask for a level; no request can claim one."""
+
+    UNVERIFIED = 0
+    ORGANISATION = 1
+    IDENTITY = 2
+    ADULT = 3
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    GENERATE = "generate"
+    MODERATE = "moderate"
+    AUDIT = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A known caller. `key_id` is public; the secret never gets this far."""
+
+    key_id: str
+    tenant: str
+    scopes: frozenset[Scope]
+    assurance: Assurance
+    expires_at: datetime | None = None
+
+
+class NotAuthenticated(Exception):
+    """The credentials name nobody. `code`: missing_key, invalid_key, expired_key or revoked_key."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class NotPermitted(Exception):
+    """A known caller without the scope this route asks for."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope.value)
+        self.scope = scope
+
+
+class IdentityProvider(Protocol):
+    """Turns request headers into a principal.
+
+    `identify` returns None for "not my kind of credential", so that the next provider is asked, and raises
+    `NotAuthenticated` for "mine, and bad": the difference keeps a bad key from being tried as something else.
+    """
+
+    name: str
+    version: str
+
+    def identify(self, headers: Mapping[str, str], now: datetime) -> Principal | None: ...

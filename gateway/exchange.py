@@ -1,0 +1,92 @@
+"""What goes through the house: an `ImageRequest` in; `Delivered`, `Held`, `Refused` or `Failed` out, each with its receipt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from policies.findings import Stage
+from policies.verdicts import Decision
+from provenance.log.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One picture asked for, checked and completed with defaults by a dialect.
+
+    `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how far
+    an edit may move away from `input_picture`, the bytes of a file this gateway accepted before. `end_user`: the
+    caller's pseudonym for its own user; only a salted commitment of it is ever logged.
+    """
+
+    id: str
+    dialect: str
+    model: str
+    prompt: str
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    seed: int
+    created_at: datetime
+    media_type: str = "image/png"
+    quality: int = 92
+    upload: str | None = None
+    strength: float = 0.6
+    end_user: str | None = None
+
+    @property
+    def cost(self) -> float:
+        """Megapixel-steps, the unit of image budgets."""
+        return self.width * self.height * self.steps / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A sealed picture in the store. `mark`: hex of the watermark payload."""
+
+    content_id: str
+    media_type: str
+    sha256: str
+    manifest_id: str
+    mark: str
+    width: int
+    height: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The picture may leave: it is sealed, stored and in the log."""
+
+    receipt: Receipt
+    decision: Decision
+    image: StoredImage
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reviewer must look first. `image` is None when the words alone were reason enough and nothing was drawn."""
+
+    receipt: Receipt
+    decision: Decision
+    stage: Stage
+    image: StoredImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The policy said no; nothing leaves but the reasons."""
+
+    receipt: Receipt
+    decision: Decision
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A part broke or the request was cancelled; nothing leaves. `code` is a row of `gateway/problems.py`."""
+
+    receipt: Receipt
+    code: str
+
+
+Outcome = Delivered | Held | Refused | Failed

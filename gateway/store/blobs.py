@@ -1,0 +1,65 @@
+"""Stores files by name through fsspec: a local folder by default, `s3://…` and others by URL."""
+
+import re
+import uuid
+
+import fsspec
+
+_NAME = re.compile(r"[a-z]+/[A-Za-z0-9_-]+(\.[a-z0-9]+)*")
+
+
+class BlobsUnavailable(Exception):
+    """The blob store cannot be read or written (full disk, lost bucket)."""
+
+
+class BlobMissing(Exception):
+    """No blob of that name."""
+
+
+class Blobs:
+    """`url`: a folder or an fsspec URL. Names look like `images/fg_abc.png`; anything else is a programming error."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+
+    def _path(self, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("blob name is not of the form folder/name.ext")
+        return f"{self._root}/{name}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """All or nothing: on a local disk the bytes are written beside and renamed. Raises `BlobsUnavailable`."""
+        path = self._path(name)
+        try:
+            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            beside = f"{path}.{uuid.uuid4().hex}.part" if self._local else path
+            try:
+                self._fs.pipe_file(beside, data)
+                if self._local:
+                    self._fs.mv(beside, path)
+            except BaseException:
+                if self._local and self._fs.exists(beside):
+                    self._fs.rm_file(beside)
+                raise
+        except Exception as failure:
+            raise BlobsUnavailable("the blob store did not take a file") from failure
+
+    def read(self, name: str) -> bytes:
+        """Raises `BlobMissing` or `BlobsUnavailable`."""
+        try:
+            data: bytes = self._fs.cat_file(self._path(name))
+        except FileNotFoundError as failure:
+            raise BlobMissing(name) from failure
+        except Exception as failure:
+            raise BlobsUnavailable("the blob store did not give a file") from failure
+        return data
+
+    def remove(self, name: str) -> None:
+        """Removing what is not there is no error."""
+        try:
+            self._fs.rm_file(self._path(name))
+        except FileNotFoundError:
+            return
+        except Exception as failure:
+            raise BlobsUnavailable("the blob store did not remove a file") from failure

@@ -1,0 +1,57 @@
+"""Opens the one database (SQLite in WAL mode, or PostgreSQL) and brings its tables up to date."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+BUSY_TIMEOUT_SECONDS = 20.0
+
+
+def open_database(url: str) -> Engine:
+    """`url`: an SQLAlchemy URL, for example `sqlite:////data/fluxgate.db` or `postgresql+psycopg://…`.
+
+    Transactions on SQLite take the write lock at once (BEGIN IMMEDIATE), so that none fails half-way through because
+    another writer was faster; reads go through `reading(engine)`, which takes no lock. Commits are durable
+    (`synchronous=FULL`): a receipt must survive a power cut.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_size=16, max_overflow=16, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        parsed,
+        pool_size=16,
+        max_overflow=16,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same pool for reads: no transaction, no lock."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def migrate(engine: Engine) -> None:
+    """Brings the tables to the newest revision. Idempotent; runs at every start, in one transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,102 @@
+"""The gateway's tables. The log's tables belong to `provenance.log.ledger`; migrations create both."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# Times are Unix seconds (float): every database compares them alike, and clocks come in as arguments.
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False, index=True),
+    Column("label", String(128), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # HMAC-SHA-256(pepper, secret)
+    Column("scopes", String(128), nullable=False),
+    Column("assurance", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Column("replaced_by", String(32)),
+)
+
+# One row that grows with every change of a key: polling it once a second makes a revocation visible everywhere.
+key_changes = Table("key_changes", metadata, Column("id", Integer, primary_key=True), Column("count", BigInteger))
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("assurance", Integer, nullable=False),
+    Column("dialect", String(32), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("order", LargeBinary),  # the sealed-at-rest request; emptied when the job ends
+    Column("state", String(16), nullable=False),  # accepted, running, delivered, held, refused, failed
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("completed_at", Float),
+    Column("steps_done", Integer, nullable=False, default=0),
+    Column("steps", Integer, nullable=False),
+    Column("lease_until", Float),
+    Column("attempt", Integer, nullable=False, default=0),  # the fencing token
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("stage", String(16)),
+    Column("code", String(64)),
+    Column("content_id", String(40)),
+    Column("reasons", Text),  # statement of reasons, JSON: ids and categories, never the subject
+    Column("log_index", BigInteger),
+    Index("jobs_by_tenant", "tenant", "created_at"),
+    Index("jobs_by_state", "state", "lease_until"),
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("content_id", String(40), primary_key=True),
+    Column("job_id", String(40), ForeignKey("jobs.id"), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("media_type", String(32), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("pdq", String(64), nullable=False),
+    Column("pdq_quality", Integer, nullable=False),
+    Column("mark", String(64), nullable=False, unique=True),
+    Column("mark_algorithm", String(128), nullable=False),
+    Column("manifest_id", String(200), nullable=False, index=True),
+    Column("model", String(200), nullable=False),
+    Column("model_trained", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("held", Boolean, nullable=False),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("media_type", String(32), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
