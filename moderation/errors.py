@@ -1,4 +1,4 @@
-"""What moderation cannot do. A verdict is never an exception; these say that a part could not be built or could not answer."""
+"""What moderation cannot do. A verdict is never an exception; these say that a part was not built or did not answer."""
 
 
 class ModerationError(Exception):
