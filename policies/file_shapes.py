@@ -1,0 +1,117 @@
+"""The shape of a policy file and of the floor: what may stand in them, checked once; meaning is checked in loading.py."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from policies.errors import PolicyError
+from policies.findings import UNANSWERED, Category
+from policies.policy import ASSURANCE_LEVELS, ClassifierKind
+
+
+def _known_category(value: str) -> str:
+    if value != UNANSWERED and value not in set(Category):
+        raise ValueError(f"use one of {', '.join(Category)}, {UNANSWERED}")
+    return value
+
+
+Words = Annotated[str, Field(min_length=1)]
+Score = Annotated[float, Field(ge=0.0, le=1.0)]
+CategoryName = Annotated[str, AfterValidator(_known_category)]
+StageName = Literal["prompt", "input_image", "output_image"]
+
+
+class Shape(BaseModel):
+    """Strict and closed: a threshold written as "0.9" or a misspelt field is a slip, and slips here are not guessed at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RuleShape(Shape):
+    """`[[rule]]`. Exactly one of `level` and `threshold`; `classifier` only beside `threshold`."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    verdict: Literal["allow", "flag", "hold", "refuse"]
+    categories: Annotated[list[CategoryName], Field(min_length=1)]
+    stages: Annotated[list[StageName], Field(min_length=1)] = ["prompt", "input_image", "output_image"]
+    level: Words | None = None
+    threshold: Score | None = None
+    classifier: Words | None = None
+    min_assurance: Annotated[int, Field(ge=0, lt=len(ASSURANCE_LEVELS))] = 0
+    below_assurance: Annotated[int, Field(ge=1, le=len(ASSURANCE_LEVELS))] = len(ASSURANCE_LEVELS)
+
+
+class RulesShape(Shape):
+    """What a policy and the floor share. `levels`: word → classifier → score, with `other` for the unnamed ones."""
+
+    levels: dict[str, dict[str, Score]] = Field(default_factory=dict)
+    rule: Annotated[list[RuleShape], Field(min_length=1)]
+
+
+class ClassifierShape(Shape):
+    """`[[classifier]]`: the part's name, what it is built from, and the data files it is given."""
+
+    kind: ClassifierKind
+    part: Words
+    options: dict[str, object] = Field(default_factory=dict)
+    data: list[Words] = Field(default_factory=list)
+
+
+class GapShape(Shape):
+    """`[[gap]]`: categories nobody looks for at these stages, and why that is accepted."""
+
+    categories: Annotated[list[CategoryName], Field(min_length=1)]
+    stages: Annotated[list[StageName], Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=20)]
+
+
+class AppealShape(Shape):
+    """`[appeal]`: how a decision is contested."""
+
+    how: Words
+    contact: str = ""
+    days: Annotated[int, Field(ge=1)]
+
+
+class PolicyShape(RulesShape):
+    """A whole policy file."""
+
+    name: Words
+    version: Words
+    description: Words
+    appeal: AppealShape
+    classifier: list[ClassifierShape]
+    gap: list[GapShape] = Field(default_factory=list)
+
+
+S = TypeVar("S", bound=Shape)
+
+
+def shaped(kind: type[S], path: Path, table: dict[str, object]) -> S:
+    """`table` as a `kind`. Raises `PolicyError` for the first thing that does not fit, with its dotted path."""
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = _dotted(first["loc"], table)
+        if first["type"] == "extra_forbidden":
+            raise PolicyError(str(path), field, "there is no such field", "Remove it or mend its spelling") from error
+        if first["type"] == "missing":
+            raise PolicyError(str(path), field, "the field is missing", "Add it") from error
+        remedy = first["msg"].removeprefix("Value error, ")
+        raise PolicyError(str(path), field, "the value does not fit", remedy[:1].upper() + remedy[1:]) from error
+
+
+def _dotted(location: tuple[int | str, ...], table: object) -> str:
+    """`rule[weapons].threshold` rather than `rule.3.threshold`: by the id, name or part the author gave, if any."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            table = table[step] if isinstance(table, list) else None
+            name = (table.get("id") or table.get("part")) if isinstance(table, dict) else None
+            path += f"[{name or step}]"
+        else:
+            table = table.get(step) if isinstance(table, dict) else None
+            path += f".{step}" if path else step
+    return path

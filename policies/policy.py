@@ -1,0 +1,115 @@
+"""What a policy is: rules over findings, the floor under them, the classifiers it asks, and the gaps it admits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from policies.findings import UNANSWERED, Category, Stage
+from policies.verdicts import Verdict
+
+ASSURANCE_LEVELS = range(4)
+"""0 unverified, 1 e-mail or organisation, 2 identity verified, 3 identity and adulthood verified."""
+
+FLOOR_CATEGORIES = frozenset({Category.CSAE.value, Category.NCII.value, UNANSWERED})
+"""Refused at every stage and assurance level under every policy: AI Act Art 5(1)(bb) and (ba), and house rule 5."""
+
+ClassifierKind = Literal["prompt", "image", "image_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One sentence of a policy: these categories, at these stages, from this score on, for these callers: this verdict.
+
+    `thresholds`: (classifier, score) pairs, each on that classifier's own scale; a finding applies from the score
+    itself on. `other`: the threshold for every classifier not named there; None means that the rule does not speak
+    about them. The caller's assurance must lie in [`min_assurance`, `below_assurance`).
+    """
+
+    id: str
+    verdict: Verdict
+    categories: frozenset[str]
+    stages: frozenset[Stage]
+    thresholds: tuple[tuple[str, float], ...]
+    other: float | None
+    min_assurance: int = 0
+    below_assurance: int = len(ASSURANCE_LEVELS)
+
+    def threshold_for(self, classifier: str) -> float | None:
+        """Score in [0, 1] from which this rule applies to `classifier`, or None if it does not speak about it."""
+        return next((score for name, score in self.thresholds if name == classifier), self.other)
+
+    def applies_to(self, assurance: int) -> bool:
+        """True if a caller of this assurance level falls under the rule."""
+        return self.min_assurance <= assurance < self.below_assurance
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierUse:
+    """A classifier the policy asks, by the name of its part, with the options it is built from.
+
+    `options`: the policy file's options; where the file names data, the parsed tables stand under `"data"` as a
+    tuple of dicts, in the file's order. Not to be changed.
+    """
+
+    kind: ClassifierKind
+    part: str
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedGap:
+    """A category that no classifier covers at a stage, accepted by name; shown at start and in `/health`."""
+
+    category: str
+    stage: Stage
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """How a person contests a decision (DSA Art 17(3)(f), Art 20).
+
+    `how`: plain words for the statement of reasons. `contact`: address or URL of the operator, may be empty where
+    the operator's settings name it. `days`: how long an appeal is open.
+    """
+
+    how: str
+    contact: str
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything that is allowed, and by whom. Built by `policies.loading`; one without a whole floor cannot be built.
+
+    `digest`: `sha256:` and 64 hex digits over the policy file, the floor, the taxonomy and every data file.
+    `rules`: the policy file's own, in its order. `floor`: rules from `policies/data/floor.toml`.
+    Raises `ValueError` if `floor` leaves open any floor category at any stage or assurance level.
+    """
+
+    name: str
+    version: str
+    digest: str
+    description: str
+    rules: tuple[Rule, ...]
+    floor: tuple[Rule, ...]
+    classifiers: tuple[ClassifierUse, ...]
+    accepted_gaps: tuple[AcceptedGap, ...]
+    appeal: Appeal
+
+    def __post_init__(self) -> None:
+        for category in sorted(FLOOR_CATEGORIES):
+            for stage in Stage:
+                if not any(closes(rule, category, stage) for rule in self.floor):
+                    raise ValueError(f"the floor leaves {category} open at {stage.value}: it cannot be lowered")
+
+
+def closes(rule: Rule, category: str, stage: Stage) -> bool:
+    """True if the rule refuses the category at the stage, whoever asks and whichever classifier reports."""
+    return (
+        rule.verdict is Verdict.REFUSE
+        and category in rule.categories
+        and stage in rule.stages
+        and rule.other is not None
+        and all(rule.applies_to(level) for level in ASSURANCE_LEVELS)
+    )
