@@ -1,0 +1,95 @@
+"""What a picture file says about itself before anything is decoded: type, size, frames. Pure, and fed by strangers.
+
+Every length is checked before it is used; a file that ends too early or contradicts itself is an `UnreadableImage`.
+"""
+
+from dataclasses import dataclass
+
+from provenance.errors import UnreadableImage
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`media_type` by content, never by name or claim; `width` and `height` in pixels as stored; `animated`."""
+
+    media_type: str
+    width: int
+    height: int
+    animated: bool = False
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a PNG, JPEG or WebP file. Raises `UnreadableImage` with field `type` or `data`."""
+    if data.startswith(PNG_SIGNATURE):
+        return _png(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _jpeg(data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp(data)
+    raise UnreadableImage("type", "This is not a PNG, JPEG or WebP picture.", "Send one of these three formats.")
+
+
+def _png(data: bytes) -> Header:
+    """PNG 3rd edition, clauses 5 and 11.2.1: IHDR first; acTL before the first IDAT makes it an animation."""
+    if data[12:16] != b"IHDR" or len(data) < 33:
+        raise _broken("It has no IHDR chunk.")
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    at, animated = 33, False
+    while at + 12 <= len(data):
+        kind = data[at + 4 : at + 8]
+        if kind in (b"IDAT", b"IEND"):
+            break
+        animated = animated or kind == b"acTL"
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return _sized(Header("image/png", width, height, animated))
+
+
+def _jpeg(data: bytes) -> Header:
+    """ITU-T T.81, B.1.1 and B.2.2: segments up to the frame header SOFn, which holds the size."""
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise _broken("A segment does not begin with a marker.")
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if length < 8 or at + 9 > len(data):
+                break
+            height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+            return _sized(Header("image/jpeg", width, height))
+        if length < 2 or marker in (0xD9, 0xDA):
+            break
+        at += 2 + length
+    raise _broken("It has no frame header.")
+
+
+def _webp(data: bytes) -> Header:
+    """RFC 9649, 2.4 to 2.7: the first chunk is VP8X (size minus one), VP8 (lossy) or VP8L (lossless)."""
+    if len(data) < 30:
+        raise _broken("It ends within its header.")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+        return _sized(Header("image/webp", width, height, animated=bool(data[20] & 0x02)))
+    if kind == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        width, height = int.from_bytes(data[26:28], "little"), int.from_bytes(data[28:30], "little")
+        return _sized(Header("image/webp", width & 0x3FFF, height & 0x3FFF))
+    if kind == b"VP8L" and data[20] == 0x2F:
+        packed = int.from_bytes(data[21:25], "little")
+        return _sized(Header("image/webp", 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)))
+    raise _broken("Its first chunk is not a picture.")
+
+
+def _sized(header: Header) -> Header:
+    if not header.width or not header.height:
+        raise _broken("It has no area.")
+    return header
+
+
+def _broken(problem: str) -> UnreadableImage:
+    return UnreadableImage("data", f"The picture is broken. {problem}", "Send a whole, undamaged file.")
