@@ -1,7 +1,7 @@
 """Compares a picture's PDQ hash with lists of known pictures: the image classifier `pdq_list`.
 
-Hashing, in numbers (25 public photographs in three sizes, all flips and quarter turns, 200 comparisons a size, each with
-PDQ of the turned picture at full size; `test_photographs_match…` repeats a part of it):
+Hashing, in numbers (25 public photographs in three sizes, all flips and quarter turns, 200 comparisons a size, each
+with PDQ of the turned picture at full size; a test repeats a part of it):
 
 - Pictures are first reduced to 512 x 512 by area. At 1024 x 1024 that takes a seventh of the time. It costs 2 bits in
   the median for the photographs as they are, 11 for the same enlarged 2.3 times.
