@@ -1,5 +1,6 @@
 """Pixels into files and files into pixels; the only place that knows the image codecs (Pillow, and ISA-L for PNG)."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -10,13 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from provenance.errors import UnreadableImage
-from provenance.headers import PNG_SIGNATURE, read_header
+from provenance.headers import PNG_SIGNATURE, png_chunk, read_header
 from provenance.watermarkers import Pixels
 
-try:
+_deflater: Any = zlib  # level 1 of zlib writes the same format four times slower
+with contextlib.suppress(ImportError):  # ISA-L is not built for every platform
     from isal import isal_zlib
-except ImportError:  # not built for every platform; zlib's level 1 writes the same format four times slower
-    isal_zlib = None
+
+    _deflater = isal_zlib
 
 MEDIA_TYPES: Final = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 """What is written and read, and Pillow's name for it."""
@@ -135,23 +137,13 @@ def _encode_png(pixels: Pixels) -> bytes:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as the filter wants it
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"".join(
-        (PNG_SIGNATURE, png_chunk(b"IHDR", header), png_chunk(b"IDAT", _deflate(filtered)), png_chunk(b"IEND", b""))
+        (
+            PNG_SIGNATURE,
+            png_chunk(b"IHDR", header),
+            png_chunk(b"IDAT", _deflater.compress(filtered, 1)),
+            png_chunk(b"IEND", b""),
+        )
     )
-
-
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """Length, type, content and CRC."""
-    return b"".join(
-        (struct.pack(">I", len(content)), kind, content, struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
-    )
-
-
-def _deflate(content: Any) -> bytes:
-    """A zlib stream of a contiguous buffer, as fast as this machine can."""
-    if isal_zlib is None:
-        return zlib.compress(content, 1)
-    compressed: bytes = isal_zlib.compress(content, 1)
-    return compressed
 
 
 def _broken() -> UnreadableImage:

@@ -1,8 +1,10 @@
-"""What a picture file says about itself before anything is decoded: type, size, frames. Pure, and fed by strangers.
+"""The outside of a picture file: type, size, frames, chunks, before anything is decoded. Pure, and fed by strangers.
 
 Every length is checked before it is used; a file that ends too early or contradicts itself is an `UnreadableImage`.
 """
 
+import struct
+import zlib
 from dataclasses import dataclass
 
 from provenance.errors import UnreadableImage
@@ -29,6 +31,12 @@ def read_header(data: bytes) -> Header:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
     raise UnreadableImage("type", "This is not a PNG, JPEG or WebP picture.", "Send one of these three formats.")
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """A PNG chunk: length, type, content and CRC (PNG 3rd edition, clause 5.3)."""
+    crc = zlib.crc32(content, zlib.crc32(kind))
+    return b"".join((struct.pack(">I", len(content)), kind, content, struct.pack(">I", crc)))
 
 
 def _png(data: bytes) -> Header:

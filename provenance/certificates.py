@@ -1,0 +1,214 @@
+"""Certificates for signing: a development CA, leaves, requests to a real CA, and words for what is wrong with a chain.
+
+The profile is C2PA 2.4's claim-signing leaf: X.509 v3, `digitalSignature` alone and critical, `c2pa-kp-claimSigning`
+and `emailProtection` as extended key usages, subject and authority key identifiers, never self-signed. Times come from the caller's clock, serial numbers from the system's
+generator; key files are readable by their owner only.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from provenance.errors import CertificateProblem
+
+CLAIM_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
+"""c2pa-kp-claimSigning."""
+
+DOCUMENT_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+
+CA_DAYS: Final = 3650
+LEAF_DAYS: Final = 90  # the stricter of the programme's two limits (assurance level 2)
+
+_SKEW: Final = timedelta(minutes=5)  # a verifier's clock may be behind ours
+
+
+def make_development_ca(certificate_path: Path, key_path: Path, *, organisation: str, now: datetime) -> None:
+    """Writes a root certificate and its key (P-256), valid ten years.
+
+    It is trusted by whoever is given it, and by nobody else.
+
+    `now`: timezone-aware. Raises `FileExistsError` rather than replace a key.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(organisation, f"{organisation} Development CA")
+    certificate = (
+        _builder(name, name, key.public_key(), now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    _write_key(key_path, key)
+    certificate_path.write_bytes(_pem(certificate))
+
+
+def make_leaf(
+    chain_path: Path, key_path: Path, *, ca_certificate_path: Path, ca_key_path: Path, organisation: str, now: datetime
+) -> None:
+    """Writes a signing key (P-256) and its chain, leaf first, valid 90 days, issued by the given CA.
+
+    `now`: timezone-aware. Raises `FileExistsError` rather than replace a key.
+    """
+    issuer = x509.load_pem_x509_certificate(ca_certificate_path.read_bytes())
+    issuer_key = serialization.load_pem_private_key(ca_key_path.read_bytes(), password=None)
+    if not isinstance(issuer_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise CertificateProblem(f"{ca_key_path.name} is not a key that can issue certificates.")
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    certificate = (
+        _builder(_name(organisation, f"{organisation} Signing"), issuer.subject, key.public_key(), now, LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(_usages(), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
+    _write_key(key_path, key)
+    chain_path.write_bytes(_pem(certificate) + _pem(issuer))
+
+
+def make_csr(csr_path: Path, key_path: Path, *, organisation: str, country: str) -> None:
+    """Writes a new signing key (P-256) and a request to take to a CA of the C2PA trust list, or to one's own.
+
+    `country`: two letters (the programme asks for C, O and CN). Raises `FileExistsError` rather than replace a key.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(_name(organisation, f"{organisation} Signing", country))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(_usages(), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    _write_key(key_path, key)
+    csr_path.write_bytes(request.public_bytes(serialization.Encoding.PEM))
+
+
+def load_chain(chain_path: Path) -> tuple[x509.Certificate, ...]:
+    """The certificates of a PEM file, leaf first. Raises `CertificateProblem` if there are none."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(chain_path.read_bytes()))
+    except (OSError, ValueError) as cause:
+        raise CertificateProblem(f"{chain_path.name} cannot be read as a chain of PEM certificates.") from cause
+
+
+def load_key(key_path: Path) -> PrivateKeyTypes:
+    """An unencrypted PEM key. Raises `CertificateProblem` if it cannot be read, or if others can read it too."""
+    try:
+        if key_path.stat().st_mode & 0o077:
+            raise CertificateProblem(f"{key_path.name} can be read by others. Run chmod 600 on it.")
+        return serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as cause:
+        raise CertificateProblem(f"{key_path.name} cannot be read as an unencrypted PEM private key.") from cause
+
+
+def check_chain(chain: Sequence[x509.Certificate], key: PrivateKeyTypes | None, now: datetime) -> None:
+    """Raises `CertificateProblem` with the first reason, in words, why a C2PA reader would reject this chain.
+
+    c2pa-rs says "the certificate is invalid" to most of these, at signing. `key`: None where the key is elsewhere.
+    """
+    leaf = chain[0]
+    if leaf.issuer == leaf.subject:
+        raise CertificateProblem("The signing certificate is self-signed. Have it issued by a CA, your own will do.")
+    if now < leaf.not_valid_before_utc:
+        raise CertificateProblem(f"The signing certificate is valid only from {leaf.not_valid_before_utc:%Y-%m-%d}.")
+    if now > leaf.not_valid_after_utc:
+        raise CertificateProblem(
+            f"The signing certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d}. Issue a new one."
+        )
+    _check_usages(leaf)
+    for certificate, issuer in itertools.pairwise(chain):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature) as cause:
+            raise CertificateProblem("The chain is broken: a certificate is not issued by the one after it.") from cause
+    if key is not None and key.public_key() != leaf.public_key():
+        raise CertificateProblem("The key does not belong to the signing certificate.")
+
+
+def _check_usages(leaf: x509.Certificate) -> None:
+    extensions = leaf.extensions
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage)
+        purposes = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+        extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except x509.ExtensionNotFound as cause:
+        raise CertificateProblem(
+            f"The signing certificate lacks {cause.oid._name}; C2PA requires key usage, extended key usage and the "
+            "authority key identifier."
+        ) from cause
+    if not usage.value.digital_signature or usage.value.key_cert_sign:
+        raise CertificateProblem("The signing certificate's key usage must be digitalSignature and not keyCertSign.")
+    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in purposes:
+        raise CertificateProblem("The signing certificate allows any extended key usage, which C2PA forbids.")
+    if not purposes & {ExtendedKeyUsageOID.EMAIL_PROTECTION, DOCUMENT_SIGNING}:
+        raise CertificateProblem(
+            "The signing certificate needs the extended key usage emailProtection or documentSigning (beside "
+            "c2pa-kp-claimSigning); readers reject it otherwise."
+        )
+
+
+def _name(organisation: str, common_name: str, country: str | None = None) -> x509.Name:
+    attributes = [
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+        x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64]),  # X.520 upper bound
+    ]
+    if country is not None:
+        attributes.insert(0, x509.NameAttribute(NameOID.COUNTRY_NAME, country))
+    return x509.Name(attributes)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _usages() -> x509.ExtendedKeyUsage:
+    return x509.ExtendedKeyUsage([CLAIM_SIGNING, ExtendedKeyUsageOID.EMAIL_PROTECTION])
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """Created with mode 0600, so that there is no moment at which others could read it."""
+    content = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(content)

@@ -1,0 +1,117 @@
+"""Seals a picture. The path, in order; any failure raises, and nothing half-done is returned:
+
+1. mark      the watermark goes into the pixels
+2. encode    from here on only bytes exist
+3. label     XMP, readable by any tool
+4. sign      the C2PA manifest, over everything before
+5. read back the finished file, as a stranger would
+6. name      SHA-256 and PDQ
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from provenance.claims import Claim, SealedImage
+from provenance.encoding import Limits, decode, encode
+from provenance.errors import MarkUnreadable, ReadBackFailed, UnreadableImage
+from provenance.fingerprint import pdq, sha256
+from provenance.labels import attach, packet
+from provenance.manifest import definition, parent_ingredient
+from provenance.reading import Credential, CredentialState, ManifestReader
+from provenance.signing import Ingredient, ManifestSigner
+from provenance.watermarkers import Pixels, Watermarker
+
+
+@dataclass(frozen=True, slots=True)
+class SealingParts:
+    """What sealing works with. `reader` holds our own anchor: what it does not trust is not delivered."""
+
+    watermarker: Watermarker
+    signer: ManifestSigner
+    reader: ManifestReader
+
+
+def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
+    """`pixels` as a finished file that carries `claim` in its watermark, its label and its signed manifest.
+
+    `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept. Raises `MarkUnreadable` if the picture does not
+    hold the mark through its encoding, `SigningFailed`, or `ReadBackFailed`; all are `SealError`.
+    """
+    # 1 and 2. Mark and encode; a lossy encoding may ask for a stronger mark.
+    marked, encoded = _mark_and_encode(parts.watermarker, pixels, claim)
+    # 3. Label.
+    height, width = pixels.shape[:2]
+    labelled = attach(encoded, claim.media_type, packet(claim), width=width, height=height)
+    # 4. Sign.
+    manifest = definition(claim, parts.watermarker.algorithm if parts.watermarker.marks else None)
+    data, store = parts.signer.sign(manifest, claim.media_type, labelled, _parent(claim))
+    # 5. Read back.
+    credential, final = _read_back(parts, data, claim, marked)
+    # 6. Name.
+    pdq_hash, pdq_quality = pdq(final)
+    return SealedImage(
+        data=data,
+        media_type=claim.media_type,
+        width=width,
+        height=height,
+        sha256=sha256(data),
+        pdq=pdq_hash,
+        pdq_quality=pdq_quality,
+        mark=claim.mark if parts.watermarker.marks else b"",
+        mark_algorithm=parts.watermarker.algorithm if parts.watermarker.marks else "",
+        manifest_id=credential.manifest_id or "",
+        manifest=store,
+        manifest_json=credential.manifest_json or "",
+        psnr_db=_psnr_db(pixels, marked),
+        timestamped=credential.timestamped,
+    )
+
+
+def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> tuple[Pixels, bytes]:
+    """The marked pixels and the file in which the mark is still readable, at the gentlest strength that does it."""
+    for strength in watermarker.strengths:
+        marked = watermarker.embed(pixels, claim.mark, strength)
+        encoded = encode(marked, claim.media_type, claim.quality)
+        if claim.media_type == "image/png" or not watermarker.marks:  # lossless: embed has read the mark back
+            return marked, encoded
+        found = watermarker.detect(decode(encoded, _own_limits(encoded, pixels)))
+        if found is not None and found.mark == claim.mark:
+            return marked, encoded
+    raise MarkUnreadable(f"{claim.media_type} at quality {claim.quality} does not keep the mark; ask for a higher one")
+
+
+def _parent(claim: Claim) -> Ingredient | None:
+    if claim.parent is None or claim.parent_media_type is None:
+        return None
+    return Ingredient(parent_ingredient(claim), claim.parent_media_type, claim.parent)
+
+
+def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -> tuple[Credential, Pixels]:
+    """What a stranger with our anchor finds in the finished file: the credential, and the pixels with the mark."""
+    credential = parts.reader.read(data, claim.media_type)
+    if credential.state is not CredentialState.TRUSTED:
+        raise ReadBackFailed(f"the credential reads {credential.state}: {', '.join(credential.codes) or 'no codes'}")
+    try:
+        final = decode(data, _own_limits(data, marked))
+    except UnreadableImage as cause:
+        raise ReadBackFailed("the finished file cannot be decoded") from cause
+    if final.shape != marked.shape:
+        raise ReadBackFailed("the finished picture has another size")
+    if parts.watermarker.marks and not np.array_equal(final, marked):  # equal pixels: embed has read the mark back
+        found = parts.watermarker.detect(final)
+        if found is None or found.mark != claim.mark:
+            raise ReadBackFailed("the finished picture does not carry its mark")
+    return credential, final
+
+
+def _own_limits(data: bytes, pixels: Pixels) -> Limits:
+    """A file of our own making is as large as it is."""
+    return Limits(max_bytes=len(data), max_pixels=pixels.shape[0] * pixels.shape[1])
+
+
+def _psnr_db(one: Pixels, other: Pixels) -> float:
+    """Peak signal-to-noise ratio over all channels; infinite for equal pictures."""
+    difference = one.astype(np.int16) - other
+    squares = float(np.vdot(difference.ravel().astype(np.float32), difference.ravel().astype(np.float32)))
+    return float("inf") if squares == 0 else float(10 * np.log10(255**2 * difference.size / squares))
