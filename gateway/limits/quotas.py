@@ -1,0 +1,113 @@
+"""The words of limits: what is allowed, where a caller stands, and the two ways of being told to wait."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+WINDOW_SECONDS = 60
+DAY_SECONDS = 86_400
+KEY_LIMIT = "key"
+TENANT_LIMIT = "tenant"
+BUDGET_LIMIT = "image-budget"
+MILLI = 1000  # budgets are counted in whole thousandths of a megapixel-step: exact sums, in Redis too
+FALLBACK_SHARE = 4  # without Redis each process grants a quarter of every limit: four gateways still keep within it
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """`image_budget_per_day`: megapixel-steps per tenant and UTC day. `redis_url`: None counts in memory.
+
+    `public_requests_per_minute` counts per address. Raises `ValueError` naming the field.
+    """
+
+    key_requests_per_minute: int
+    tenant_requests_per_minute: int
+    image_budget_per_day: float
+    public_requests_per_minute: int
+    redis_url: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("key_requests_per_minute", "tenant_requests_per_minute", "public_requests_per_minute"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1: there is no unlimited")
+        if not 1 / MILLI <= self.image_budget_per_day <= 1e12:
+            raise ValueError("image_budget_per_day must lie between 0.001 and 1e12 megapixel-steps")
+
+    @property
+    def budget_milli(self) -> int:
+        """The day's budget in thousandths of a megapixel-step."""
+        return int(self.image_budget_per_day * MILLI)
+
+
+# Named tuples, not frozen dataclasses: several are made for every request, at a quarter of the cost.
+
+
+class Quota(NamedTuple):
+    """Where a caller stands with one limit: a window now `into_seconds` old, and the one before, weighing in with the
+    part of it that the last `window_seconds` still cover. `unit`: counts are in this part of the unit callers know.
+    """
+
+    name: str
+    limit: int
+    window_seconds: int
+    left: int
+    previous: int
+    current: int
+    into_seconds: float
+    unit: int = 1
+
+    @property
+    def allowed(self) -> int:
+        """The limit, in whole units."""
+        return self.limit // self.unit
+
+    @property
+    def remaining(self) -> int:
+        """What is left of it, in whole units, rounded down."""
+        return self.left // self.unit
+
+    @property
+    def reset_seconds(self) -> float:
+        """Until more becomes available; 0 if nothing is used. Solves floor(previous * weight) + current < used."""
+        target = self.limit - self.left - 1
+        to_end = self.window_seconds - self.into_seconds
+        if self.current > target:
+            return to_end + max(0.0, self.window_seconds * (1 - (target + 1) / self.current)) if self.current else 0.0
+        if self.previous == 0:
+            return 0.0
+        return max(0.0, to_end - self.window_seconds * (target - self.current + 1) / self.previous)
+
+
+class RateState(NamedTuple):
+    """Where a caller stands. `degraded`: Redis is gone and a small local count is in charge.
+
+    `retry_after_seconds`: set on refusals; None there if waiting cannot help.
+    """
+
+    quotas: tuple[Quota, ...]
+    degraded: bool
+    retry_after_seconds: int | None = None
+
+
+class LimitReached(Exception):
+    """A limit says no. `limit_name`: key, tenant or image-budget. `state` makes the headers of the refusal."""
+
+    def __init__(self, retry_after_seconds: int | None, limit_name: str, state: RateState) -> None:
+        super().__init__(limit_name)
+        self.retry_after_seconds = retry_after_seconds
+        self.limit_name = limit_name
+        self.state = state
+
+
+class RateLimited(LimitReached):
+    """Too many requests in a minute, of one key or of one tenant."""
+
+
+class BudgetExhausted(LimitReached):
+    """The tenant's megapixel-steps of this UTC day do not suffice.
+
+    `retry_after_seconds` is None for an order larger than a whole day's budget: it has to become smaller.
+    """
+
+
+class SharedCountGone(Exception):
+    """Redis did not answer in time, or not sensibly. Caught by `Limits`, which then counts for itself."""

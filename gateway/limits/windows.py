@@ -1,0 +1,151 @@
+"""Counting in memory: requests in a sliding minute, megapixel-steps in a UTC day. Thread-safe, microseconds."""
+
+import math
+from dataclasses import dataclass
+from threading import Lock
+
+from gateway.limits.quotas import (
+    BUDGET_LIMIT,
+    DAY_SECONDS,
+    KEY_LIMIT,
+    MILLI,
+    TENANT_LIMIT,
+    WINDOW_SECONDS,
+    BudgetExhausted,
+    Quota,
+    RateLimited,
+    RateState,
+)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    segment: float = -1.0
+    previous: int = 0
+    current: int = 0
+
+
+class SlidingWindows:
+    """Requests of keys and tenants in the last minute: the sliding window counter of the `limits` library.
+
+    The count of the minute before weighs in by the part of it that the last 60 seconds still cover. A request counts
+    for both or for neither; a refused one does not count.
+    """
+
+    def __init__(self, key_limit: int, tenant_limit: int, *, degraded: bool = False) -> None:
+        self._key_limit = key_limit
+        self._tenant_limit = tenant_limit
+        self._degraded = degraded
+        self._lock = Lock()
+        self._keys: dict[str, _Bucket] = {}
+        self._tenants: dict[str, _Bucket] = {}
+        self._segment = -1.0
+
+    def take(self, key_id: str, tenant: str, now: float) -> RateState:
+        """Counts one request. `now`: Unix seconds. Raises `RateLimited`."""
+        segment, into = divmod(now, WINDOW_SECONDS)
+        weight = 1 - into / WINDOW_SECONDS
+        with self._lock:
+            if segment > self._segment:
+                self._forget_before(segment - 1)
+                self._segment = segment
+            key = _bucket(self._keys, key_id, segment)
+            both = _bucket(self._tenants, tenant, segment)
+            key_left = self._key_limit - int(key.previous * weight) - key.current
+            tenant_left = self._tenant_limit - int(both.previous * weight) - both.current
+            admitted = key_left > 0 and tenant_left > 0
+            if admitted:
+                key.current += 1
+                both.current += 1
+                key_left -= 1
+                tenant_left -= 1
+            quotas = (
+                Quota(KEY_LIMIT, self._key_limit, WINDOW_SECONDS, key_left, key.previous, key.current, into),
+                Quota(TENANT_LIMIT, self._tenant_limit, WINDOW_SECONDS, tenant_left, both.previous, both.current, into),
+            )
+        if not admitted:
+            raise rate_limited(quotas, self._degraded)
+        return RateState(quotas, self._degraded)
+
+    def _forget_before(self, segment: float) -> None:
+        for buckets in (self._keys, self._tenants):
+            for name in [name for name, bucket in buckets.items() if bucket.segment < segment]:
+                del buckets[name]
+
+
+class DayBudgets:
+    """Thousandths of megapixel-steps that tenants spent on the current UTC day."""
+
+    def __init__(self, limit: int, *, degraded: bool = False) -> None:
+        self._limit = limit
+        self._degraded = degraded
+        self._lock = Lock()
+        self._day = -1
+        self._used: dict[str, int] = {}
+
+    def spend(self, tenant: str, milli: int, now: float, ceiling: int | None = None) -> RateState:
+        """Spends all of it or nothing. `ceiling`: what may be spent at most, if less than the limit.
+
+        Raises `BudgetExhausted`.
+        """
+        limit = self._limit if ceiling is None else min(self._limit, ceiling)
+        with self._lock:
+            self._turn(now)
+            used = self._used.get(tenant, 0)
+            enough = used + milli <= limit
+            if enough:
+                used = self._used[tenant] = used + milli
+        if not enough:
+            raise budget_exhausted(self._limit, used, milli, now, self._degraded)
+        return budget_state(self._limit, used, now, self._degraded)
+
+    def refund(self, tenant: str, milli: int, now: float) -> None:
+        """Gives back at most what the tenant spent today."""
+        with self._lock:
+            self._turn(now)
+            self._used[tenant] = max(0, self._used.get(tenant, 0) - milli)
+
+    def clear(self) -> None:
+        """Forgets what was spent."""
+        with self._lock:
+            self._used.clear()
+
+    def _turn(self, now: float) -> None:
+        day = int(now // DAY_SECONDS)
+        if day > self._day:
+            self._day = day
+            self._used.clear()
+
+
+def rate_limited(quotas: tuple[Quota, ...], degraded: bool) -> RateLimited:
+    """The refusal by the first quota that is used up; the wait is the longest of all that are, in whole seconds."""
+    used_up = [quota for quota in quotas if quota.left == 0]
+    seconds = max(1, math.ceil(max(quota.reset_seconds for quota in used_up)))
+    return RateLimited(seconds, used_up[0].name, RateState(quotas, degraded, seconds))
+
+
+def budget_state(
+    limit: int, used: int, now: float, degraded: bool, retry_after_seconds: int | None = None
+) -> RateState:
+    """`limit`, `used`: thousandths of megapixel-steps. A day's window slides not: nothing weighs in from yesterday."""
+    quota = Quota(BUDGET_LIMIT, limit, DAY_SECONDS, max(0, limit - used), 0, used, now % DAY_SECONDS, MILLI)
+    return RateState((quota,), degraded, retry_after_seconds)
+
+
+def budget_exhausted(limit: int, used: int, milli: int, now: float, degraded: bool) -> BudgetExhausted:
+    """The refusal; it names midnight, unless the order does not fit a whole day."""
+    # A degraded limit is a part of the real one: an order above it may well fit tomorrow, or once Redis is back.
+    fits = milli <= limit or degraded
+    seconds = max(1, math.ceil(DAY_SECONDS - now % DAY_SECONDS)) if fits else None
+    return BudgetExhausted(seconds, BUDGET_LIMIT, budget_state(limit, used, now, degraded, seconds))
+
+
+def _bucket(buckets: dict[str, _Bucket], name: str, segment: float) -> _Bucket:
+    bucket = buckets.get(name)
+    if bucket is None:
+        bucket = buckets[name] = _Bucket(segment)
+    elif bucket.segment < segment:  # a clock that steps back keeps counting in the later minute
+        bucket.previous = bucket.current if bucket.segment == segment - 1 else 0
+        bucket.current = 0
+        bucket.segment = segment
+    return bucket
