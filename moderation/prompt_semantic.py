@@ -1,0 +1,84 @@
+"""Part `semantic`: what a prompt means, by the distance of its sentence embedding to written definitions.
+
+The encoder is all-MiniLM-L6-v2; the small trained head and its model card are in `moderation/semantic`. Long prompts
+are read whole, window by window; the highest window counts.
+"""
+
+import hashlib
+import secrets
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import ClassVar
+
+import numpy
+from pydantic import BaseModel, ConfigDict, Field
+
+from moderation.prompt_folding import FoldedText
+from moderation.semantic.head import load_head
+from moderation.sentence_encoder import SentenceEncoder, packaged_model
+from policies.findings import Finding, Stage
+
+SHIPPED = Path(__file__).parent / "semantic"
+
+
+class SemanticPart:
+    """The semantic prompt classifier. Any number of threads may call it; they take turns at the encoder."""
+
+    name: ClassVar[str] = "semantic"
+    version: str = "1"  # of an instance: its head's
+
+    class Options(BaseModel):
+        """`model`: MiniLM's folder (default: the installed package's). `head`: folder of the head (default: ours)."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+        model: Path | None = None
+        head: Path = SHIPPED
+        cached_prompts: int = Field(4096, ge=0, le=1_000_000)
+
+    def __init__(self, options: Options) -> None:
+        """Raises `PartUnusable` if encoder or head are missing or not the pinned ones."""
+        self._head = load_head(options.head)
+        self.version = self._head.version
+        self._encoder = SentenceEncoder(options.model or packaged_model())
+        self._room = options.cached_prompts
+        self._known: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
+        self._known_lock = threading.Lock()
+        # Keyed with a secret of this process, so that equal prompts cannot be recognised across processes.
+        self._key = secrets.token_bytes(32)
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories the head has definitions for."""
+        return frozenset(self._head.categories)
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        """One finding per category: the highest calibrated score over all windows of the plain and the most decoded
+        reading. The score of the nearest category is the probability of harm, on the mixture the head was calibrated
+        on; the others are scaled down by how much farther their definitions are. A text without words scores 0.
+        """
+        readings = tuple(dict.fromkeys((text.folded, *text.variants[-1:])))
+        joined = "\0".join(readings).encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(joined, digest_size=16, key=self._key).digest()
+        with self._known_lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        findings = self._findings(readings)
+        with self._known_lock:
+            self._known[key] = findings
+            while len(self._known) > self._room:
+                self._known.popitem(last=False)
+        return findings
+
+    def _findings(self, readings: tuple[str, ...]) -> tuple[Finding, ...]:
+        windows = numpy.concatenate(self._encoder.embed_windows(readings))
+        if len(windows):
+            scores = self._head.scores(windows).max(axis=0)
+        else:
+            scores = numpy.zeros(len(self._head.categories), numpy.float32)
+        facts = (("windows", str(len(windows))),)
+        return tuple(
+            Finding(category, min(1.0, float(score)), Stage.PROMPT, self.name, self.version, facts)
+            for category, score in sorted(zip(self._head.categories, scores, strict=True))
+        )

@@ -1,0 +1,291 @@
+"""Part `terms`: finds listed words, phrases and combinations in every reading of a prompt. The lists are policy data.
+
+The format is described at the top of `policies/data/terms/en.toml`. Both the lists and the prompt go through the same
+folding; a token is a run of letters and digits. A finding says how strong and how many, never which word.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from moderation.errors import PartUnusable
+from moderation.prompt_folding import FoldedText, Signals, fold
+from policies.findings import Category, Finding, Stage
+
+STRENGTHS = {"hard": 1.0, "ambiguous": 0.5}
+"""Scores of the two strengths; they are ranks on this classifier's own scale, not probabilities."""
+
+DISGUISE_SCORE_CAP = 0.4
+"""A disguise that hid no listed word scores below `ambiguous`, however much of it there is."""
+
+DISGUISE_STEP = 0.05  # per disguised word or invisible character; eight of them reach the cap
+SHORTEST_IN_RUN = 4  # letters: shorter words are found in any run of letters by chance
+DEFAULT_WITHIN = 8
+
+_TOKEN = re.compile(r"[^\W_]+")
+
+
+class Term(BaseModel):
+    """`[[term]]`: any one of the words is enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    category: Category
+    strength: Literal["hard", "ambiguous"]
+    words: tuple[str, ...] = Field(min_length=1)
+
+
+class Combination(BaseModel):
+    """`[[combination]]`: one word out of every list of `all`, inside a run of `within` tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    category: Category
+    strength: Literal["hard", "ambiguous"]
+    all: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    within: int = Field(DEFAULT_WITHIN, ge=1, le=1000)
+    unless: tuple[str, ...] = ()
+
+
+class TermList(BaseModel):
+    """One language file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    language: str
+    version: str
+    group: dict[str, tuple[str, ...]] = {}
+    term: tuple[Term, ...] = ()
+    combination: tuple[Combination, ...] = ()
+
+
+class TermsPart:
+    """The term-list classifier. Stateless after construction; any number of threads may call it."""
+
+    name: ClassVar[str] = "terms"
+    version: ClassVar[str] = "1"
+
+    class Options(BaseModel):
+        """`data`: the loaded term lists, one table per language file."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+        data: tuple[dict[str, Any], ...] = Field(min_length=1)
+
+    def __init__(self, options: Options) -> None:
+        """Raises `PartUnusable` naming the list and field that is malformed."""
+        self._index = _Index()
+        self._rules: list[_Rule] = []
+        lists = []
+        for table in options.data:
+            try:
+                terms = TermList.model_validate(table)
+            except ValidationError as error:
+                where = ".".join(str(step) for step in error.errors()[0]["loc"])
+                problem = f"list {table.get('language', '?')!r}: {where}: {error.errors()[0]['msg']}"
+                raise PartUnusable("terms", "data", problem, "See the top of policies/data/terms/en.toml.") from None
+            self._add(terms)
+            lists.append(f"{terms.language}/{terms.version}")
+        self._lists = ",".join(lists)
+        reported = {rule.category for rule in self._rules}
+        if not reported:
+            raise PartUnusable("terms", "data", "the lists hold no term and no combination", "Name a list with words.")
+        self._categories = frozenset(reported | {Category.EVASION.value})
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """Those the lists name, and `evasion`."""
+        return self._categories
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        """One finding per category: 1.0 hard, 0.5 ambiguous, 0.0 nothing. Facts: lists, number of rules that matched.
+
+        `evasion` is 1.0 or 0.5 if such a match only shows once a disguise is undone; else at most 0.4, by amount.
+        """
+        matched: set[int] = set()
+        for reading in text.readings:
+            matched |= self._matches(reading)
+        for run in text.runs:
+            matched |= self._inside(run)
+        scores: dict[str, float] = dict.fromkeys(self._categories, 0.0)
+        counts: dict[str, int] = defaultdict(int)
+        for number in matched:
+            rule = self._rules[number]
+            scores[rule.category] = max(scores[rule.category], rule.score)
+            counts[rule.category] += 1
+        evasion = Category.EVASION.value
+        scores[evasion] = max(scores[evasion], self._evasion(text, matched))
+        return tuple(
+            Finding(
+                category,
+                score,
+                Stage.PROMPT,
+                self.name,
+                self.version,
+                (("lists", self._lists), ("rules", str(counts[category]))),
+            )
+            for category, score in sorted(scores.items())
+        )
+
+    def _evasion(self, text: FoldedText, matched: set[int]) -> float:
+        amount = _amount(text.signals)
+        if not amount:
+            return 0.0
+        hidden = matched - self._matches(_plain(text.original)) if matched else matched
+        revealed = max((self._rules[number].score for number in hidden), default=0.0)
+        return max(revealed, min(DISGUISE_SCORE_CAP, DISGUISE_STEP * amount))
+
+    def _matches(self, reading: str) -> set[int]:
+        tokens = _TOKEN.findall(reading)
+        return self._judge(self._index.search(tokens))
+
+    def _inside(self, run: str) -> set[int]:
+        """Words of a run whose own gaps were lost: every single word of four letters or more inside it counts."""
+        spots = self._index.words_inside(run)
+        return {number for number, parts in spots.items() if self._rules[number].parts == 1 and 0 in parts}
+
+    def _judge(self, spots: "Spots") -> set[int]:
+        return {number for number, parts in spots.items() if self._rules[number].holds(parts)}
+
+    def _add(self, terms: TermList) -> None:
+        for term in terms.term:
+            number = self._new_rule(_Rule(term.category.value, STRENGTHS[term.strength], 1, 0))
+            self._index_words(term.words, number, 0)
+        for combination in terms.combination:
+            rule = _Rule(
+                combination.category.value, STRENGTHS[combination.strength], len(combination.all), combination.within
+            )
+            number = self._new_rule(rule)
+            for part, words in enumerate(combination.all):
+                self._index_words(_expanded(words, terms), number, part)
+            self._index_words(_expanded(combination.unless, terms), number, _UNLESS)
+
+    def _new_rule(self, rule: "_Rule") -> int:
+        self._rules.append(rule)
+        return len(self._rules) - 1
+
+    def _index_words(self, words: Iterable[str], number: int, part: int) -> None:
+        for word in words:
+            stem = word.removesuffix("*")
+            if "*" in stem or not _TOKEN.search(stem):
+                problem = "a word is empty or has a * elsewhere than at its end"
+                raise PartUnusable("terms", "data", problem, "See the top of policies/data/terms/en.toml.")
+            # Also without its accents, since one reading of the prompt has none.
+            for spelling in fold(stem).readings[:2]:
+                self._index.add(_TOKEN.findall(spelling), word.endswith("*"), number, part)
+
+
+_UNLESS = -1
+Spots = Mapping[int, Mapping[int, Sequence[tuple[int, int]]]]
+"""rule number → part of its combination → (first, last) token of each match, in the order of the text."""
+
+
+class _Rule:
+    __slots__ = ("category", "parts", "score", "within")
+
+    def __init__(self, category: str, score: float, parts: int, within: int) -> None:
+        self.category = category
+        self.score = score
+        self.parts = parts
+        self.within = within
+
+    def holds(self, spots: Mapping[int, Sequence[tuple[int, int]]]) -> bool:
+        if _UNLESS in spots or any(part not in spots for part in range(self.parts)):
+            return False
+        if self.parts == 1:
+            return True
+        # The shortest run of tokens with one match of each part: of every part keep the latest match so far.
+        latest: dict[int, tuple[int, int]] = {}
+        for first, last, part in sorted((f, e, part) for part, found in spots.items() for f, e in found):
+            latest[part] = (first, last)
+            if len(latest) == self.parts:
+                begin, end = min(f for f, _ in latest.values()), max(e for _, e in latest.values())
+                if end - begin < self.within:
+                    return True
+        return False
+
+
+class _Index:
+    """All words of all rules, by their first token: looking a prompt up costs one dictionary step per token."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, list[_Entry]] = defaultdict(list)
+        self._prefixes: dict[str, list[_Entry]] = defaultdict(list)
+        self._prefix_lengths: tuple[int, ...] = ()
+        self._lengths_inside: tuple[int, ...] = ()
+
+    def add(self, tokens: Sequence[str], prefix: bool, number: int, part: int) -> None:
+        entry = (tuple(tokens[1:]), prefix, number, part)
+        if len(tokens) == 1 and len(tokens[0]) >= SHORTEST_IN_RUN:
+            self._lengths_inside = tuple(sorted({*self._lengths_inside, len(tokens[0])}))
+        if prefix and len(tokens) == 1:
+            self._prefixes[tokens[0]].append(entry)
+            self._prefix_lengths = tuple(sorted({*self._prefix_lengths, len(tokens[0])}))
+        else:
+            self._whole[tokens[0]].append(entry)
+
+    def search(self, tokens: Sequence[str]) -> Spots:
+        spots: dict[int, dict[int, list[tuple[int, int]]]] = {}
+        for place, token in enumerate(tokens):
+            for rest, prefix, number, part in self._starting(token):
+                if not rest or _follows(tokens, place + 1, rest, prefix):
+                    spots.setdefault(number, {}).setdefault(part, []).append((place, place + len(rest)))
+        return spots
+
+    def words_inside(self, run: str) -> Spots:
+        spots: dict[int, dict[int, list[tuple[int, int]]]] = {}
+        for start in range(len(run)):
+            for length in self._lengths_inside:
+                piece = run[start : start + length]
+                if len(piece) < length:
+                    break
+                for rest, _, number, part in (*self._whole.get(piece, ()), *self._prefixes.get(piece, ())):
+                    if not rest:
+                        spots.setdefault(number, {}).setdefault(part, []).append((start, start))
+        return spots
+
+    def _starting(self, token: str) -> Iterator["_Entry"]:
+        yield from self._whole.get(token, ())
+        for length in self._prefix_lengths:
+            if length > len(token):
+                break
+            yield from self._prefixes.get(token[:length], ())
+
+
+_Entry = tuple[tuple[str, ...], bool, int, int]
+"""(tokens after the first, whether the last is a prefix, rule number, part)."""
+
+
+def _follows(tokens: Sequence[str], place: int, rest: tuple[str, ...], prefix: bool) -> bool:
+    found = tuple(tokens[place : place + len(rest)])
+    if not prefix:
+        return found == rest
+    return len(found) == len(rest) and found[:-1] == rest[:-1] and found[-1].startswith(rest[-1])
+
+
+def _expanded(words: Sequence[str], terms: TermList) -> Iterator[str]:
+    for word in words:
+        if not word.startswith("@"):
+            yield word
+        elif word[1:] in terms.group:
+            yield from terms.group[word[1:]]
+        else:
+            problem = f"list {terms.language!r} names the group {word!r}, which it does not define"
+            raise PartUnusable("terms", "data", problem, "Add it under [group].")
+
+
+def _amount(signals: Signals) -> int:
+    """How many things were disguised; letters that stood apart count four to the word."""
+    return signals.total - signals.spaced_letters + signals.spaced_letters // 4
+
+
+def _plain(text: str) -> str:
+    """The text as a reader without tricks would type it: case and accents do not count as disguise."""
+    if text.isascii():
+        return text.casefold()
+    # Marks go before the normal form is taken: reordering a high stack of them is quadratic.
+    return _unmarked(unicodedata.normalize("NFD", _unmarked(text.casefold())))
+
+
+def _unmarked(text: str) -> str:
+    return "".join(character for character in text if not unicodedata.combining(character))

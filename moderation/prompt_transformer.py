@@ -1,0 +1,119 @@
+"""Part `transformer`: any Hugging Face text-classification model, its labels mapped to our categories.
+
+Configuration decides the activation: sigmoid per label for multi-label models, softmax otherwise. Code that comes with
+a model is never run.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+from moderation.errors import ClassifierFailed, PartUnusable
+from moderation.prompt_folding import FoldedText
+from policies.findings import Category, Finding, Stage
+
+OVERLAP_TOKENS = 16
+BATCH_WINDOWS = 8
+
+
+class TransformerPart:
+    """A text-classification model on the CPU. Any number of threads may call it; they take turns."""
+
+    name: ClassVar[str] = "transformer"
+    version: str = "1"  # of an instance: its weights' revision
+
+    class Options(BaseModel):
+        """`model`: a folder, or a hub id with its `revision` (a commit, so that the weights cannot change unnoticed).
+
+        `label_map`: the model's label → category; labels left out are not reported. `multi_label`: None takes what the
+        model's configuration says. `max_windows`: a text with more windows is not answered (never half read).
+        `original`: the part reads the text as it came instead of folded, for cased and multilingual models.
+        """
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+        model: str = Field(min_length=1)
+        revision: str | None = None
+        label_map: Mapping[str, Category] = Field(min_length=1)
+        multi_label: bool | None = None
+        max_windows: int = Field(64, ge=1, le=1024)
+        window_tokens: int = Field(256, ge=32, le=8192)
+        original: bool = False
+
+    def __init__(self, options: Options) -> None:
+        """Raises `PartUnusable` if the model cannot be loaded or lacks a label of `label_map`."""
+        try:
+            config = AutoConfig.from_pretrained(options.model, revision=options.revision, trust_remote_code=False)
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                options.model, revision=options.revision, trust_remote_code=False
+            )
+            self._model = AutoModelForSequenceClassification.from_pretrained(
+                options.model, revision=options.revision, trust_remote_code=False, use_safetensors=True
+            ).eval()
+        except (OSError, ValueError, KeyError) as error:
+            problem = f"{options.model} cannot be loaded ({type(error).__name__})"
+            remedy = "Give a folder or hub id of a text-classification model with safetensors weights."
+            raise PartUnusable("transformer", "model", problem, remedy) from error
+        columns = {str(label): column for column, label in config.id2label.items()}
+        missing = sorted(set(options.label_map) - set(columns))
+        if missing:
+            known = ", ".join(sorted(columns))
+            raise PartUnusable("transformer", "label_map", f"no label {missing[0]!r}", f"The model knows: {known}.")
+        self._columns = [(columns[label], category.value) for label, category in sorted(options.label_map.items())]
+        declared = getattr(config, "problem_type", None) == "multi_label_classification"
+        single = config.num_labels == 1  # one logit: only a sigmoid makes sense of it
+        self._sigmoid = single or (declared if options.multi_label is None else options.multi_label)
+        special = self._tokenizer.num_special_tokens_to_add()
+        room = min(options.window_tokens, getattr(config, "max_position_embeddings", options.window_tokens))
+        self._room = room - special - 2  # RoBERTa's positions start two late
+        self._options = options
+        self._turn = threading.Lock()
+        commit = getattr(config, "_commit_hash", None)
+        self.version = str(options.revision or commit or "local")
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """Those of the label map."""
+        return frozenset(category for _, category in self._columns)
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        """One finding per category: the highest probability over all windows of the text and of its labels.
+
+        Raises `ClassifierFailed` if the text needs more than `max_windows`.
+        """
+        plain = text.original if self._options.original else text.folded
+        readings = dict.fromkeys((plain, *text.variants[-1:]))
+        with self._turn:
+            windows = [window for reading in readings for window in self._windows(reading)]
+            if len(windows) > self._options.max_windows:
+                raise ClassifierFailed(
+                    f"the text needs {len(windows)} windows, {self._options.max_windows} are allowed"
+                )
+            starts = range(0, len(windows), BATCH_WINDOWS)
+            batches = [self._probabilities(windows[start : start + BATCH_WINDOWS]) for start in starts]
+        highest = torch.cat(batches).amax(dim=0)
+        scores: dict[str, float] = {}
+        for column, category in self._columns:
+            scores[category] = max(scores.get(category, 0.0), min(1.0, max(0.0, float(highest[column]))))
+        facts = (("windows", str(len(windows))),)
+        return tuple(
+            Finding(category, score, Stage.PROMPT, self.name, self.version, facts)
+            for category, score in sorted(scores.items())
+        )
+
+    def _windows(self, text: str) -> list[list[int]]:
+        readable = text.encode("utf-8", "replace").decode()  # lone surrogates cannot cross into the tokenizer
+        ids = self._tokenizer(readable, add_special_tokens=False, verbose=False)["input_ids"]
+        starts = range(0, max(len(ids) - OVERLAP_TOKENS, 1), self._room - OVERLAP_TOKENS)
+        return [self._tokenizer.build_inputs_with_special_tokens(ids[at : at + self._room]) for at in starts]
+
+    @torch.inference_mode()
+    def _probabilities(self, windows: list[list[int]]) -> torch.Tensor:
+        padded = self._tokenizer.pad({"input_ids": windows}, return_tensors="pt")
+        logits = self._model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits.float()
+        if not torch.isfinite(logits).all():
+            raise ClassifierFailed("the model answered with numbers that are not finite")
+        return torch.sigmoid(logits) if self._sigmoid else torch.softmax(logits, dim=1)
