@@ -1,8 +1,8 @@
 """Certificates for signing: a development CA, leaves, requests to a real CA, and words for what is wrong with a chain.
 
 The profile is C2PA 2.4's claim-signing leaf: X.509 v3, `digitalSignature` alone and critical, `c2pa-kp-claimSigning`
-and `emailProtection` as extended key usages, subject and authority key identifiers, never self-signed. Times come from the caller's clock, serial numbers from the system's
-generator; key files are readable by their owner only.
+and `emailProtection` as extended key usages, subject and authority key identifiers, never self-signed. Times come
+from the caller's clock, serial numbers from the system's generator; key files are readable by their owner only.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""Reads C2PA manifests out of files (c2pa's Reader) into a frozen report. Never fetches anything, whatever a file asks for."""
+"""Reads C2PA manifests out of files (c2pa's Reader) into a frozen report. Never fetches, whatever a file asks for."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Signs manifests into files (c2pa's Builder). Keys are parts: a local PEM file, or anything that signs bytes elsewhere."""
+"""Signs manifests into files (c2pa's Builder). Keys are parts: a local PEM file, or anything that signs elsewhere."""
 
 import io
 import json
@@ -49,7 +49,7 @@ class Signer(Protocol):
 
 
 class LocalSigner:
-    """Part `local`: an unencrypted PEM key on disk, mode 0600. Raises `CertificateProblem` if key and chain do not fit."""
+    """Part `local`: a PEM key on disk, mode 0600. Raises `CertificateProblem` if key and chain do not fit."""
 
     name = "local"
     version = "1"
@@ -174,10 +174,10 @@ class ManifestSigner:
         self._context.close()
 
     def _callback(self, message: bytes) -> bytes:
-        """c2pa reports any exception here as an "internal error", so it is kept for `sign`, which runs on this thread."""
+        """c2pa calls an exception here an "internal error", so it is kept for `sign`, which runs on this thread."""
         try:
             return self._part.sign(message)
-        except Exception as cause:
+        except Exception as cause:  # noqa: BLE001 - a stranger's part; `sign` raises it again
             self._failure.cause = cause
             raise RuntimeError("signer part failed") from None  # c2pa logs the text: say nothing of the cause
 

@@ -1,8 +1,8 @@
 """RFC 3161 time-stamps: whether there are any. c2pa-rs asks the authority itself, during signing.
 
 Without a time-stamp a credential stops being valid when its certificate expires, and the EU Code of Practice (1.1.1)
-asks for one; a gateway without network to an authority therefore has none, and has to say so: `SealedImage.timestamped`,
-`Credential.timestamped` and `statement`.
+asks for one; a gateway that reaches no authority has none, and has to say so:
+`SealedImage.timestamped`, `Credential.timestamped` and `statement`.
 """
 
 from urllib.parse import urlsplit

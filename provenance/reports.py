@@ -1,0 +1,142 @@
+"""What verification concludes, and how it is said to people, one sentence or two for each layer.
+
+Finding nothing proves nothing: no sentence here says that a picture was not made by an AI system.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from provenance.reading import Credential, CredentialState
+from provenance.timestamps import statement
+from provenance.watermarkers import Detection
+
+
+class Verdict(StrEnum):
+    """What is known about a file. `exit_code` is the shell's."""
+
+    OURS_INTACT = "ours_intact"
+    OURS_ALTERED = "ours_altered"
+    FOREIGN = "foreign"
+    NOT_FOUND = "not_found"
+    UNCHECKABLE = "uncheckable"
+
+    @property
+    def exit_code(self) -> int:
+        """0 ours and intact, 1 no mark of ours, 2 ours but altered or invalid, 3 could not check."""
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES: Final = {
+    Verdict.OURS_INTACT: 0,
+    Verdict.OURS_ALTERED: 2,
+    Verdict.FOREIGN: 1,
+    Verdict.NOT_FOUND: 1,
+    Verdict.UNCHECKABLE: 3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """A record of a picture this gateway sealed. `pdq_quality`: 0 to 100. Holds nothing of prompt or person."""
+
+    content_id: str
+    sha256: str
+    mark: bytes
+    pdq: str
+    pdq_quality: int
+    manifest_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMatch:
+    """The record that was found. `same_bytes`: the file is the delivered one, bit for bit. `distance`: PDQ bits that
+    differ, None where a picture is too flat to tell. `same_picture`: None likewise."""
+
+    known: KnownImage
+    same_bytes: bool
+    distance: int | None
+    same_picture: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One file, layer by layer. `statements`: (layer, sentence), with layers metadata, watermark, record, verdict."""
+
+    verdict: Verdict
+    sha256: str
+    media_type: str | None
+    credential: Credential
+    detection: Detection | None
+    record: RecordMatch | None
+    statements: tuple[tuple[str, str], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """See `Verdict.exit_code`."""
+        return self.verdict.exit_code
+
+
+_STATES: Final = {
+    CredentialState.TRUSTED: "The content credential is intact and its signer is one this verifier trusts.",
+    CredentialState.VALID: (
+        "The content credential is intact, but this verifier does not know its signer: the signature shows that "
+        "nothing was changed since, not who signed."
+    ),
+    CredentialState.INVALID: "There is a content credential, and it does not hold for this file.",
+    CredentialState.NOT_PRESENT: "There is no content credential in the file. It may never have had one, or lost it.",
+}
+
+VERDICTS: Final = {
+    Verdict.OURS_INTACT: "Made by this system and unchanged.",
+    Verdict.OURS_ALTERED: "Comes, or claims to come, from this system, but is not as it was delivered.",
+    Verdict.FOREIGN: "Carries a mark or a credential of somebody else; this gateway has no record of it.",
+    Verdict.NOT_FOUND: "No mark of this system was found. That does not tell how the picture was made.",
+    Verdict.UNCHECKABLE: "This could not be checked.",
+}
+
+
+def about_metadata(credential: Credential) -> str:
+    said = [_STATES[credential.state]]
+    if credential.state in (CredentialState.TRUSTED, CredentialState.VALID):
+        said.append(
+            f"Signed by {credential.issuer or 'an unnamed signer'} with {credential.generator or 'no tool named'}."
+        )
+        said.append(statement(timestamped=credential.timestamped))
+    if credential.codes:
+        said.append(f"Codes: {', '.join(credential.codes)}.")
+    return " ".join(said)
+
+
+def about_watermark(detection: Detection | None) -> str:
+    if detection is None:
+        return "No watermark of this system was found. Cropping, scaling or heavy compression can remove it."
+    corrected = f" ({detection.corrected_bits} bits set right)" if detection.corrected_bits else ""
+    return f"A watermark was read: {detection.mark.hex()} by {detection.algorithm}{corrected}."
+
+
+def about_record(*, asked: bool, record: RecordMatch | None) -> str:
+    if record is None:
+        return "This gateway has no record of the picture." if asked else "No records were asked."
+    which = f"Record {record.known.content_id} was found."
+    if record.same_bytes:
+        return f"{which} The file is the delivered one, byte for byte."
+    if record.same_picture is None:
+        return f"{which} The bytes differ, and the picture is too plain to be compared by its looks."
+    if record.same_picture:
+        return f"{which} The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)."
+    return (
+        f"{which} The bytes differ, and so does the picture ({record.distance} of 256 bits differ): the mark was "
+        "copied onto another picture, or the picture was changed beyond recognition."
+    )
+
+
+def about_verdict(
+    verdict: Verdict, credential: Credential, detection: Detection | None, record: RecordMatch | None
+) -> str:
+    stripped = credential.state is CredentialState.NOT_PRESENT
+    if verdict is Verdict.OURS_ALTERED and stripped and detection is not None and record is not None:
+        return f"{VERDICTS[verdict]} Recognised by its watermark; the content credential was stripped."
+    if verdict is Verdict.UNCHECKABLE:
+        return f"{VERDICTS[verdict]} It carries a watermark of this system, but there were no records to ask."
+    return VERDICTS[verdict]
