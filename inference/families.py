@@ -149,5 +149,5 @@ def recognise(model_index: Mapping[str, Any], transformer: Mapping[str, Any]) ->
 
 
 def is_cleared(family: Family, hub_id: str | None) -> bool:
-    """Commercial use: only where the licence of exactly these published weights clears it; a shape proves no licence."""
+    """For commercial use, by the licence of exactly these published weights: a folder's shape proves no licence."""
     return family.commercial_use and hub_id in family.hub_ids

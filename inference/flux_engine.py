@@ -31,6 +31,7 @@ from inference.errors import (
     WeightsError,
 )
 from inference.families import recognise
+from inference.flux_tensors import to_pixels, to_tensor
 from inference.weights import PINS, check_pins, locate, take_digest
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -203,7 +204,7 @@ class FluxEngine:
             callback_on_step_end=after_step,
             **picture,
         ).images
-        return _to_pixels(images[0])
+        return to_pixels(images[0])
 
     def _pipeline_and_picture(self, order: RenderOrder) -> tuple[Any, dict[str, Any]]:
         if order.init_pixels is None:
@@ -212,7 +213,7 @@ class FluxEngine:
             if self._from_picture is None:
                 self._from_picture = diffusers.FluxImg2ImgPipeline(**self._pipeline.components)
                 self._from_picture.set_progress_bar_config(disable=True)
-            image = _to_tensor(order.init_pixels, order.height, order.width)
+            image = to_tensor(order.init_pixels, order.height, order.width)
             return self._from_picture, {"image": image, "strength": order.strength}
         # FLUX.2 reads the picture as a reference beside the words; its pipelines take PIL images only.
         scaled = order.init_pixels[None].astype(np.float32) / 255.0
@@ -255,33 +256,6 @@ def _prompt_tokens(pipeline: Any, prompt: str) -> int:
         [conversation], add_generation_prompt=False, tokenize=True, return_dict=True
     )
     return len(tokens["input_ids"][0])
-
-
-def _to_pixels(image: torch.Tensor) -> Pixels:
-    """`image`: (3, height, width), floats in [0, 1]. Rounded half to even, as diffusers rounds for PIL.
-
-    Raises `EngineBroken` for values that are no numbers, which an overflow in half precision leaves behind: they would
-    come out as an innocent black picture.
-    """
-    values = image.float()
-    if not bool(torch.isfinite(values).all()):
-        raise EngineBroken("the model's picture holds values that are no numbers; choose dtype float32 or bfloat16")
-    pixels = (values * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    pixels.flags.writeable = False
-    return pixels
-
-
-def _to_tensor(pixels: Pixels, height: int, width: int) -> torch.Tensor:
-    """(1, 3, height, width), floats in [0, 1]: cut to the aspect around the centre, then resized (bicubic)."""
-    scale = min(pixels.shape[0] / height, pixels.shape[1] / width)
-    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-    top, left = (pixels.shape[0] - tall) // 2, (pixels.shape[1] - wide) // 2
-    cut = np.ascontiguousarray(pixels[top : top + tall, left : left + wide], dtype=np.float32)
-    tensor = torch.from_numpy(cut).permute(2, 0, 1)[None] / 255.0
-    if (tall, wide) == (height, width):
-        return tensor
-    resized = torch.nn.functional.interpolate(tensor, (height, width), mode="bicubic", antialias=True)
-    return resized.clamp(0.0, 1.0)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,53 @@
+"""Small pipelines of the real classes, built once, and engines on them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny_models
+
+from inference.demo import demo_model_folder
+from inference.engines import RenderOrder
+from inference.flux_engine import FluxEngine
+
+
+@pytest.fixture(scope="session")
+def untrained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo_model_folder(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def klein_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.save_klein(tmp_path_factory.mktemp("klein") / "tiny-klein", is_distilled=True)
+
+
+@pytest.fixture(scope="session")
+def guided_folder(tmp_path_factory: pytest.TempPathFactory, untrained_folder: Path) -> Path:
+    return tiny_models.save_guided(tmp_path_factory.mktemp("guided") / "tiny-guided", untrained_folder)
+
+
+@pytest.fixture(scope="module")
+def flux(untrained_folder: Path) -> FluxEngine:
+    return FluxEngine(FluxEngine.Options(model=str(untrained_folder), device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def klein(klein_folder: Path) -> FluxEngine:
+    return FluxEngine(FluxEngine.Options(model=str(klein_folder), device="cpu"))
+
+
+@pytest.fixture
+def order_for() -> Callable[..., RenderOrder]:
+    """Makes an order an engine's model can render, with single fields changed."""
+
+    def make(engine: FluxEngine, **changes: object) -> RenderOrder:
+        card = engine.models[0]
+        side = -(-64 // card.multiple_of) * card.multiple_of
+        side = max(side, card.min_side)
+        fields = {
+            "prompt": "a red apple", "model": card.id, "width": side, "height": side,
+            "steps": 2, "guidance": card.default_guidance, "seed": 1,
+        }  # fmt: skip
+        return RenderOrder(**{**fields, **changes})  # type: ignore[arg-type]
+
+    return make
