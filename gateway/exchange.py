@@ -1,20 +1,19 @@
-"""What goes through the house: an `ImageRequest` in; `Delivered`, `Held`, `Refused` or `Failed` out, each with its receipt."""
+"""What goes through the house: an `ImageRequest` in; `Delivered`, `Held`, `Refused` or `Failed` out, with a receipt."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from policies.findings import Stage
-from policies.verdicts import Decision
-from provenance.log.receipt import Receipt
+from gateway.statements import Statement
+from provenance.log.receipts import Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
     """One picture asked for, checked and completed with defaults by a dialect.
 
-    `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how far
-    an edit may move away from `input_picture`, the bytes of a file this gateway accepted before. `end_user`: the
-    caller's pseudonym for its own user; only a salted commitment of it is ever logged.
+    `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how
+    far an edit may move away from `upload`, the id of a picture this tenant sent in before. `end_user`: the caller's
+    pseudonym for its own user; only a salted commitment of it is ever logged.
     """
 
     id: str
@@ -58,7 +57,6 @@ class Delivered:
     """The picture may leave: it is sealed, stored and in the log."""
 
     receipt: Receipt
-    decision: Decision
     image: StoredImage
 
 
@@ -67,8 +65,7 @@ class Held:
     """A reviewer must look first. `image` is None when the words alone were reason enough and nothing was drawn."""
 
     receipt: Receipt
-    decision: Decision
-    stage: Stage
+    statement: Statement
     image: StoredImage | None
 
 
@@ -77,8 +74,7 @@ class Refused:
     """The policy said no; nothing leaves but the reasons."""
 
     receipt: Receipt
-    decision: Decision
-    stage: Stage
+    statement: Statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,13 @@ class NotPermitted(Exception):
 class IdentityProvider(Protocol):
     """Turns request headers into a principal.
 
-    `identify` returns None for "not my kind of credential", so that the next provider is asked, and raises
+    `identify_fresh` returns None for "not my kind of credential", so that the next provider is asked, and raises
     `NotAuthenticated` for "mine, and bad": the difference keeps a bad key from being tried as something else.
     """
 
     name: str
     version: str
 
-    def identify(self, headers: Mapping[str, str], now: datetime) -> Principal | None: ...
+    def close(self) -> None: ...
+
+    async def identify_fresh(self, headers: Mapping[str, str], now: datetime) -> Principal | None: ...

@@ -157,13 +157,12 @@ class KeyStore:
     def changes(self) -> int:
         """How often any key was changed so far: the one number to poll."""
         with reading(self._engine).connect() as connection:
-            return connection.execute(select(key_changes.c.count).where(key_changes.c.id == 1)).scalar() or 0
+            return _changes(connection)
 
     def load(self) -> tuple[int, tuple[StoredKey, ...]]:
         """The number of changes, then every key: a change in between is seen again at the next poll, never missed."""
-        count = self.changes()
         with reading(self._engine).connect() as connection:
-            return count, tuple(_stored(row) for row in connection.execute(select(api_keys)).mappings())
+            return _changes(connection), tuple(_stored(row) for row in connection.execute(select(api_keys)).mappings())
 
     def _insert(self, connection: Connection, record: KeyRecord) -> str:
         secret = _token(_SECRET_BYTES)
@@ -198,6 +197,10 @@ def split_key(key: str) -> tuple[str, str] | None:
 def _token(size: int) -> str:
     """`size` random bytes in lower-case base32 (RFC 4648, clause 6): safe in URLs, no underscore, no 0 or 1."""
     return base64.b32encode(secrets.token_bytes(size)).decode().rstrip("=").lower()
+
+
+def _changes(connection: Connection) -> int:
+    return connection.execute(select(key_changes.c.count).where(key_changes.c.id == 1)).scalar() or 0
 
 
 def _count_change(connection: Connection) -> None:

@@ -8,13 +8,14 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 BUSY_TIMEOUT_SECONDS = 20.0
+_READING = "fluxgate_reading"
 
 
 def open_database(url: str) -> Engine:
     """`url`: an SQLAlchemy URL, for example `sqlite:////data/fluxgate.db` or `postgresql+psycopg://…`.
 
     Transactions on SQLite take the write lock at once (BEGIN IMMEDIATE), so that none fails half-way through because
-    another writer was faster; reads go through `reading(engine)`, which takes no lock. Commits are durable
+    another writer was faster; those of `reading(engine)` take it only if they write. Commits are durable
     (`synchronous=FULL`): a receipt must survive a power cut.
     """
     parsed = make_url(url)
@@ -37,15 +38,14 @@ def open_database(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READING) else "BEGIN IMMEDIATE")
 
     return engine
 
 
 def reading(engine: Engine) -> Engine:
-    """The same pool for reads: no transaction, no lock."""
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+    """The same pool for reads: a snapshot, no lock."""
+    return engine.execution_options(**{_READING: True})
 
 
 def migrate(engine: Engine) -> None:

@@ -60,7 +60,6 @@ jobs = Table(
     Column("code", String(64)),
     Column("content_id", String(40)),
     Column("reasons", Text),  # statement of reasons, JSON: ids and categories, never the subject
-    Column("log_index", BigInteger),
     Index("jobs_by_tenant", "tenant", "created_at"),
     Index("jobs_by_state", "state", "lease_until"),
 )
@@ -78,7 +77,7 @@ images = Table(
     Column("sha256", String(64), nullable=False, index=True),
     Column("pdq", String(64), nullable=False),
     Column("pdq_quality", Integer, nullable=False),
-    Column("mark", String(64), nullable=False, unique=True),
+    Column("mark", String(64), unique=True),
     Column("mark_algorithm", String(128), nullable=False),
     Column("manifest_id", String(200), nullable=False, index=True),
     Column("model", String(200), nullable=False),

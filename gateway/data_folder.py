@@ -1,0 +1,88 @@
+"""The data folder: what a gateway keeps on disk, made on first use. Every secret is a file only its owner can read."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from gateway.settings import Settings, load_settings
+from gateway.store.database import migrate, open_database, reading
+from gateway.store.vault import Vault
+
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """An opened data folder. `engine`: the database, migrated."""
+
+    path: Path
+    settings: Settings
+    engine: Engine
+
+    def secret(self, name: str) -> bytes:
+        """The 32 random bytes of `keys/<name>.key`, made on first use."""
+        return _secret(self.path / "keys" / f"{name}.key")
+
+    @property
+    def pepper(self) -> bytes:
+        """Key of the HMAC under which API keys are stored."""
+        return self.secret("pepper")
+
+    @property
+    def engine_for_log(self) -> Engine:
+        """The same database for the ledger, which takes its write locks itself."""
+        return reading(self.engine)
+
+    @property
+    def vault(self) -> Vault:
+        """Keeps accepted requests unreadable at rest."""
+        return Vault(self.secret("vault"))
+
+    @property
+    def keys(self) -> Path:
+        """Where signing, log and certificate files lie."""
+        return self.path / "keys"
+
+    @property
+    def blob_url(self) -> str:
+        """Where pictures lie."""
+        return self.settings.blob_url or str((self.path / "blobs").resolve())
+
+    @property
+    def models(self) -> Path:
+        """Where models made here lie."""
+        return self.path / "models"
+
+
+def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder:
+    """Opens the folder, making it, its database and its secrets where they are missing."""
+    settings = settings or load_settings(path)
+    path.mkdir(parents=True, exist_ok=True)
+    keys = path / "keys"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    engine = open_database(settings.database_url or f"sqlite:///{(path / 'fluxgate.db').resolve()}")
+    migrate(engine)
+    return DataFolder(path, settings, engine)
+
+
+def _secret(file: Path) -> bytes:
+    if not file.exists():
+        beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(secrets.token_bytes(_SECRET_BYTES))
+            handle.flush()
+            os.fsync(handle.fileno())
+        try:
+            os.link(beside, file)  # of two processes that start together, one wins and both read the same file
+        except FileExistsError:
+            pass
+        finally:
+            beside.unlink()
+    value = file.read_bytes()
+    if len(value) != _SECRET_BYTES:
+        raise ValueError(f"{file} must hold {_SECRET_BYTES} bytes: restore it from a backup")
+    return value

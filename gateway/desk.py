@@ -1,0 +1,218 @@
+"""The front desk every dialect stands at: who is asking, within what limits, for what; then the job is accepted.
+
+Dialects translate. They reach the house only through here, so none can skip a station or add one.
+"""
+
+import asyncio
+import secrets
+from base64 import b32encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Request
+from sqlalchemy import Row, select
+
+from gateway.auth.end_users import checked_end_user
+from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope
+from gateway.errors import BadRequest, NotFound
+from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
+from gateway.jobs import FINAL_STATES, Jobs
+from gateway.pictures import EXTENSIONS
+from gateway.statements import Statement
+from gateway.store.database import reading
+from gateway.store.schema import images
+from gateway.wiring import Parts
+from inference.engines import MAX_SEED, ModelCard, RenderOrder, check_order
+from inference.errors import OrderRefused, UnknownModel
+from provenance.errors import LedgerUnavailable
+
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller asked for, in our words; None means "as the model does by default"."""
+
+    prompt: str
+    model: str | None = None
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    output_format: str = "png"
+    quality: int = 92
+    upload: str | None = None
+    strength: float = 0.6
+    end_user: str | None = None
+
+
+class Desk:
+    """`jobs` works on what is accepted here."""
+
+    def __init__(self, parts: Parts, jobs: Jobs) -> None:
+        self.parts = parts
+        self.jobs = jobs
+        self._settling: set[asyncio.Task[None]] = set()
+
+    # -- who ----------------------------------------------------------------------------------------------------
+
+    async def identify(self, request: Request, scope: Scope) -> Principal:
+        """The caller, admitted within the request rates. Raises NotAuthenticated, NotPermitted or RateLimited."""
+        now = datetime.now(UTC)
+        for provider in self.parts.identity_providers:
+            who = await provider.identify_fresh(request.headers, now)
+            if who is not None:
+                break
+        else:
+            raise NotAuthenticated("missing_key")
+        if scope not in who.scopes:
+            raise NotPermitted(scope)
+        state = await self.parts.limits.admit(who)
+        request.state.headers = self.parts.limits.headers(state)
+        return who
+
+    # -- what ---------------------------------------------------------------------------------------------------
+
+    def model(self, name: str | None) -> ModelCard:
+        """The served model of that name, or the first one. Raises `UnknownModel`."""
+        cards = self.parts.dispatcher.models
+        if name is None:
+            return cards[0]
+        for card in cards:
+            if card.id == name:
+                return card
+        raise UnknownModel(tuple(card.id for card in cards))
+
+    def complete(self, wish: Wish, dialect: str, prefix: str, fields: Mapping[str, str]) -> ImageRequest:
+        """The wish with the model's defaults, checked. `fields`: our name of a field → the caller's.
+
+        Raises `BadRequest`, `OrderRefused` or `UnknownModel`; nothing has been counted or written then.
+        """
+
+        def bad(field: str, problem: str, remedy: str) -> BadRequest:
+            return BadRequest(fields.get(field, field), problem, remedy)
+
+        card = self.model(wish.model)
+        longest = self.parts.settings.max_prompt_characters
+        if len(wish.prompt) > longest:
+            raise bad("prompt", f"has {len(wish.prompt)} characters, at most {longest} are read", "Shorten it")
+        if wish.output_format not in MEDIA_TYPES:
+            raise bad("output_format", "is not a format made here", "Use png, jpeg or webp")
+        if not 1 <= wish.quality <= 100:
+            raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
+        if wish.end_user is not None:
+            checked_end_user(wish.end_user, fields.get("end_user", "end_user"))
+        request = ImageRequest(
+            id=f"{prefix}_{b32encode(secrets.token_bytes(15)).decode().lower()}",
+            dialect=dialect,
+            model=card.id,
+            prompt=wish.prompt,
+            width=wish.width if wish.width is not None else card.default_size[0],
+            height=wish.height if wish.height is not None else card.default_size[1],
+            steps=wish.steps if wish.steps is not None else card.default_steps,
+            guidance=wish.guidance if wish.guidance is not None else card.default_guidance,
+            seed=wish.seed if wish.seed is not None else secrets.randbelow(MAX_SEED + 1),
+            created_at=datetime.now(UTC),
+            media_type=MEDIA_TYPES[wish.output_format],
+            quality=wish.quality,
+            upload=wish.upload,
+            strength=wish.strength,
+            end_user=wish.end_user,
+        )
+        try:
+            check_order(
+                RenderOrder(
+                    prompt=request.prompt,
+                    model=card.id,
+                    width=request.width,
+                    height=request.height,
+                    steps=request.steps,
+                    guidance=request.guidance,
+                    seed=request.seed,
+                    strength=request.strength,
+                ),
+                card,
+            )
+        except OrderRefused as failure:
+            raise bad(failure.field, "cannot be used", failure.remedy) from failure
+        if request.upload and "image" not in card.modes:
+            raise bad("upload", "this model does not start from a picture", "Leave it out, or choose another model")
+        return request
+
+    async def accept(self, who: Principal, request: ImageRequest) -> None:
+        """Debits the image budget and makes the request a job. Raises BudgetExhausted, QueueIsFull or NotFound."""
+        if request.upload:
+            await self.parts.uploads.exists(request.upload, who.tenant)
+        await self.parts.limits.spend(who, request.cost)
+        try:
+            await self.jobs.accept(who, request)
+        except BaseException:
+            await self.parts.limits.refund(who, request.cost)
+            raise
+        settling = asyncio.create_task(self._settle(who, request))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+
+    async def _settle(self, who: Principal, request: ImageRequest) -> None:
+        """Gives the budget back for what failed on our side."""
+        try:
+            outcome = await self.jobs.finished(request.id)
+            failed = isinstance(outcome, Failed)
+        except Exception:  # noqa: BLE001  no outcome could be recorded; the job's own task has said why
+            failed = True
+        if failed:
+            await self.parts.limits.refund(who, request.cost)
+
+    # -- how it went --------------------------------------------------------------------------------------------
+
+    def job(self, who: Principal, job_id: str) -> Row[Any]:
+        """The caller's own job. Raises `NotFound`."""
+        row = self.jobs.find(job_id, who.tenant)
+        if row is None:
+            raise NotFound("prediction")
+        return row
+
+    def outcome(self, row: Row[Any]) -> Outcome | None:
+        """The outcome of a finished job, rebuilt from its receipt in the log; None while it is in work."""
+        if row.state not in FINAL_STATES:
+            return None
+        receipt = self.parts.ledger.receipt_for(row.id)
+        if receipt is None:  # the row and the entry were one transaction
+            raise LedgerUnavailable("a finished job has no entry in the log")
+        match row.state:
+            case "delivered":
+                return Delivered(receipt, self._image(row.content_id))
+            case "held":
+                image = self._image(row.content_id) if row.content_id else None
+                return Held(receipt, Statement.from_json(row.reasons), image)
+            case "refused":
+                return Refused(receipt, Statement.from_json(row.reasons))
+            case _:
+                return Failed(receipt, row.code)
+
+    def _image(self, content_id: str) -> StoredImage:
+        with reading(self.parts.engine).connect() as connection:
+            row = connection.execute(select(images).where(images.c.content_id == content_id)).one()
+        return StoredImage(
+            content_id=row.content_id,
+            media_type=row.media_type,
+            sha256=row.sha256,
+            manifest_id=row.manifest_id,
+            mark=row.mark,
+            width=row.width,
+            height=row.height,
+            model=row.model,
+        )
+
+    def image_link(self, request: Request, image: StoredImage) -> str:
+        """A signed link to the sealed file, byte for byte as signed."""
+        extension = EXTENSIONS[image.media_type]
+        return self.link(request, f"/files/images/{image.content_id}.{extension}")
+
+    def link(self, request: Request, path: str) -> str:
+        """A signed link under the public base, or under the address the client called."""
+        base = self.parts.settings.public_url or str(request.base_url)
+        return self.parts.links.link(base.rstrip("/"), path)

@@ -1,0 +1,86 @@
+"""What a dialect is: routes in a foreign wire shape, and that shape's way of saying no. It translates, nothing else."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from slowapi.errors import RateLimitExceeded
+
+from gateway.desk import Desk
+from gateway.errors import BadRequest, GatewayError
+from gateway.problems import Problem, problem_of
+
+_WHERE = frozenset({"body", "query", "path", "flat", "nested"})  # places and union tags, not names of fields
+
+
+class Dialect(Protocol):
+    """One wire format. Found by entry point `fluxgate.dialects`; knows no other dialect."""
+
+    name: str
+    version: str
+
+    def router(self, desk: Desk) -> APIRouter:
+        """The routes, made with `route_class=speaking(self)` so that every error leaves in this dialect's shape."""
+        ...
+
+    def problem(self, problem: Problem, request: Request) -> Response:
+        """`problem` in this dialect's shape."""
+        ...
+
+
+def speaking(dialect: Dialect) -> type[APIRoute]:
+    """A route class that turns every exception into the dialect's own error, and adds our headers."""
+
+    class Route(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def answer(request: Request) -> Response:
+                try:
+                    response = await handle(request)
+                except Exception as failure:  # noqa: BLE001  the last place where it can get the right shape
+                    response = refusal(dialect, failure, request)
+                response.headers.update(getattr(request.state, "headers", {}))
+                return response
+
+            return answer
+
+    return Route
+
+
+def refusal(dialect: Dialect, failure: Exception, request: Request) -> Response:
+    """The answer to an exception, in the dialect's shape."""
+    problem = problem_of(_translated(failure))
+    if problem.status >= 500:
+        request.state.failure = failure  # for the access log: its type, never its words
+    response = dialect.problem(problem, request)
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def _translated(failure: Exception) -> Exception:
+    """FastAPI's own exceptions as ours; bodies are never echoed, so only place and kind of the fault are taken over."""
+    if isinstance(failure, RequestValidationError):
+        first = failure.errors()[0]
+        where = [str(step) for step in first["loc"] if step not in _WHERE]
+        return BadRequest(".".join(where) or "body", *_explained(first["type"], first["msg"], first.get("ctx", {})))
+    if isinstance(failure, HTTPException) and not isinstance(failure, RateLimitExceeded):
+        if isinstance(failure.__cause__, GatewayError):  # raised while FastAPI read the body
+            return failure.__cause__
+        return BadRequest("body", "cannot be read", "Send a complete body of the type that Content-Type says")
+    return failure
+
+
+def _explained(kind: str, message: str, context: dict[str, Any]) -> tuple[str, str]:
+    match kind:
+        case "missing":
+            return "is missing", "Send it"
+        case "extra_forbidden":
+            return "is not a field of this request", "Remove it, or check its spelling"
+        case "json_invalid":
+            return f"is not valid JSON ({context.get('error', 'syntax error')})", "Send one JSON object"
+        case _:
+            return "has a value that cannot be used", message

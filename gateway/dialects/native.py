@@ -1,0 +1,252 @@
+"""The native dialect: the hosted FLUX API that first integrators use, so that moving is a change of base URL."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Body, File, Query, Request, Response, UploadFile
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from sqlalchemy import Row
+
+from gateway.auth.identity import Scope
+from gateway.desk import Desk, Wish
+from gateway.dialects.dialect import speaking
+from gateway.errors import BadRequest, NotFound
+from gateway.exchange import Delivered, Outcome
+from gateway.problems import Problem, problem_of_outcome
+
+_FIELDS = {"guidance": "guidance_scale", "upload": "image", "init_pixels": "image", "end_user": "safety_identifier"}
+_EXAMPLES = {
+    "flat": {"value": {"prompt": "a red apple on a wooden table", "width": 256, "height": 256, "seed": 7}},
+    "nested": {"value": {"model": "demo", "input": {"prompt": "a red apple on a wooden table"}}},
+}
+
+
+class Input(BaseModel):
+    """What to draw. Sizes in pixels; absent fields take the model's defaults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = Field(None, description="denoising steps")
+    num_inference_steps: int | None = Field(None, description="another name for `steps`")
+    guidance_scale: float | None = None
+    seed: int | None = Field(None, description="equal seeds give equal pixels")
+    image: str | None = Field(None, description="`download_url` of an uploaded picture to start from")
+    strength: float = Field(0.6, description="how far to leave `image`: above 0, up to 1")
+    output_format: str = Field("png", description="png, jpeg or webp")
+    output_quality: int = Field(92, description="1 to 100, for jpeg and webp")
+    safety_identifier: str | None = Field(None, description="your pseudonym for the end user; logged as a commitment")
+    user: str | None = Field(None, description="another name for `safety_identifier`")
+
+
+class Flat(Input):
+    """The flat form."""
+
+    model: str | None = None
+
+
+class Nested(BaseModel):
+    """The nested form."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = None
+    input: Input
+
+
+def _form(body: Any) -> str:
+    return "nested" if isinstance(body, Nested) or (isinstance(body, dict) and "input" in body) else "flat"
+
+
+Either = Annotated[Annotated[Flat, Tag("flat")] | Annotated[Nested, Tag("nested")], Discriminator(_form)]
+
+
+class Native:
+    """Routes under /api/v1."""
+
+    name = "native"
+    version = "1"
+
+    class Options(BaseModel):
+        """Nothing to choose."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def problem(self, problem: Problem, request: Request) -> Response:
+        """`{"error": {code, message, field, remedy, …}}`, so that one `error` key serves every failure."""
+        return _json({"error": _error(problem)}, problem.status)
+
+    def router(self, desk: Desk) -> APIRouter:
+        """The six native routes."""
+        router = APIRouter(prefix="/api/v1", tags=["native"], route_class=speaking(self))
+
+        @router.post("/model/generateImage", summary="Start a generation")
+        async def generate(request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)]) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            order = desk.complete(_wish(desk, body), "native", "pred", _FIELDS)
+            await desk.accept(who, order)
+            return _both(_started(order.id, order.model, order.created_at))
+
+        @router.get("/model/prediction/{prediction_id}", summary="Ask for the state of a generation")
+        async def prediction(request: Request, prediction_id: str) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            return _both(_view(desk, request, desk.job(who, prediction_id)))
+
+        @router.post("/model/prediction/{prediction_id}/cancel", summary="Stop a generation at its next step")
+        async def cancel(request: Request, prediction_id: str) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            desk.job(who, prediction_id)
+            desk.jobs.cancel(prediction_id)
+            return _both(_view(desk, request, desk.job(who, prediction_id)))
+
+        @router.get("/model/predictions", summary="The caller's own generations, newest first")
+        async def predictions(
+            request: Request,
+            limit: Annotated[int, Query(ge=1, le=100)] = 20,
+            before: Annotated[float | None, Query(description="`next` of the page before")] = None,
+        ) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            rows = desk.jobs.history(who.tenant, limit + 1, before)
+            more = rows[limit - 1].created_at if len(rows) > limit else None
+            return _json({"data": [_view(desk, request, row) for row in rows[:limit]], "next": more})
+
+        @router.post("/model/uploadMedia", summary="Send in a picture to start from")
+        async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            row = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
+            url = desk.link(request, f"/files/uploads/{row.id}")
+            return _json(
+                {
+                    "data": {
+                        "download_url": url,
+                        "file_name": row.file_name,
+                        "content_type": row.media_type,
+                        "size": row.size,
+                    }
+                }
+            )
+
+        @router.get("/models", summary="What is served here")
+        async def models(request: Request) -> Response:
+            await desk.identify(request, Scope.GENERATE)
+            return _json({"data": [_model(card) for card in desk.parts.dispatcher.models]})
+
+        return router
+
+
+def _wish(desk: Desk, body: Flat | Nested) -> Wish:
+    asked = body.input if isinstance(body, Nested) else body
+    if asked.steps is not None and asked.num_inference_steps is not None and asked.steps != asked.num_inference_steps:
+        raise BadRequest("steps", "differs from num_inference_steps", "Send one of the two")
+    return Wish(
+        prompt=asked.prompt,
+        model=body.model,
+        width=asked.width,
+        height=asked.height,
+        steps=asked.steps if asked.steps is not None else asked.num_inference_steps,
+        guidance=asked.guidance_scale,
+        seed=asked.seed,
+        output_format=asked.output_format,
+        quality=asked.output_quality,
+        upload=_upload_id(asked.image) if asked.image else None,
+        strength=asked.strength,
+        end_user=asked.safety_identifier or asked.user,
+    )
+
+
+def _upload_id(url: str) -> str:
+    """Only pictures sent in here are taken: no address on any network is ever fetched for a caller."""
+    name = url.split("?", 1)[0].rsplit("/", 1)[-1]
+    if not name.startswith("upl_"):
+        raise BadRequest("image", "is not a picture sent in here", "Send it with uploadMedia and use its download_url")
+    return name
+
+
+def _started(job_id: str, model: str, created_at: datetime) -> dict[str, Any]:
+    return {"id": job_id, "status": "processing", "model": model, "created_at": _time(created_at.timestamp())}
+
+
+def _view(desk: Desk, request: Request, row: Row[Any]) -> dict[str, Any]:
+    view: dict[str, Any] = {
+        "id": row.id,
+        "status": "processing",
+        "model": row.model,
+        "created_at": _time(row.created_at),
+        "progress": {"steps_done": desk.jobs.steps_done(row), "steps": row.steps},
+    }
+    outcome = desk.outcome(row)
+    if outcome is None:
+        return view
+    view |= {
+        "status": "failed",
+        "completed_at": _time(row.completed_at),
+        "metrics": {"predict_time": round(row.completed_at - row.created_at, 3)},
+        "receipt": orjson.loads(outcome.receipt.to_json()),
+    }
+    problem = problem_of_outcome(outcome)
+    if problem is None:
+        return view | _delivered(desk, request, outcome)
+    return view | {"error": problem.detail, "error_details": _error(problem)}
+
+
+def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]:
+    if not isinstance(outcome, Delivered):
+        raise NotFound("picture")
+    image = outcome.image
+    return {
+        "status": "completed",
+        "outputs": [desk.image_link(request, image)],
+        "content_id": image.content_id,
+        "sha256": image.sha256,
+        "provenance": {"manifest_id": image.manifest_id, "watermark": image.mark, "ai_generated": True},
+    }
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": problem.code, "message": problem.detail, "title": problem.title}
+    if problem.field:
+        error["field"] = problem.field
+    if problem.remedy:
+        error["remedy"] = problem.remedy
+    if problem.statement:
+        error["statement_of_reasons"] = problem.statement.to_dict()
+    return error
+
+
+def _model(card: Any) -> dict[str, Any]:
+    return {
+        "id": card.id,
+        "family": card.family,
+        "description": card.description,
+        "modes": list(card.modes),
+        "licence": card.licence,
+        "commercial_use": card.commercial_use,
+        "trained": card.trained,
+        "default_steps": card.default_steps,
+        "max_steps": card.max_steps,
+        "default_size": list(card.default_size),
+        "min_side": card.min_side,
+        "max_side": card.max_side,
+        "max_pixels": card.max_pixels,
+        "multiple_of": card.multiple_of,
+        "price_credits": card.price_credits,
+    }
+
+
+def _both(view: dict[str, Any]) -> Response:
+    """Clients of this API read the fields at top level or under `data`: both are served."""
+    return _json({**view, "data": view})
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,230 @@
+"""The OpenAI dialect: the images and moderations routes chatbots call first, as the official client speaks them."""
+
+import asyncio
+import base64
+import secrets
+import time
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.auth.identity import Scope
+from gateway.desk import Desk, Wish
+from gateway.dialects.dialect import speaking
+from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
+from gateway.errors import BadRequest
+from gateway.exchange import Delivered, ImageRequest, Outcome
+from gateway.problems import Problem, problem_of_outcome
+
+_FIELDS = {
+    "width": "size",
+    "height": "size",
+    "steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+    "quality": "output_compression",
+    "end_user": "safety_identifier",
+}
+_EXAMPLES = {
+    "simple": {"value": {"prompt": "a red apple on a wooden table"}},
+    "reproducible": {"value": {"prompt": "a red apple on a wooden table", "size": "256x256", "seed": 7, "n": 2}},
+}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class GenerationBody(BaseModel):
+    """`POST /v1/images/generations`. The last four fields are extensions that self-hosted engines share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str
+    model: str | None = None
+    n: int = Field(1, ge=1, le=10)
+    size: str = "auto"
+    quality: Literal["auto", "low", "medium", "high", "standard", "hd", "xhigh", "max"] = "auto"
+    background: Literal["auto", "opaque"] = "auto"
+    moderation: Literal["auto", "low"] = Field("auto", description="accepted; it lowers nothing here")
+    output_format: str = "png"
+    output_compression: int = Field(92, ge=1, le=100)
+    response_format: Literal["b64_json", "url"] = "b64_json"
+    stream: Literal[False] = False
+    partial_images: Literal[0] = 0
+    style: str | None = Field(None, description="accepted and ignored, as newer models do")
+    safety_identifier: str | None = None
+    user: str | None = None
+    seed: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+
+
+class OpenAI:
+    """Routes under /v1."""
+
+    name = "openai"
+    version = "1"
+
+    class Options(BaseModel):
+        """Nothing to choose."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def problem(self, problem: Problem, request: Request) -> Response:
+        """The one error envelope. A refusal is a 400 with `moderation_details`; clients must not retry it."""
+        return _problem(problem)
+
+    def router(self, desk: Desk) -> APIRouter:
+        """Images, moderations, models."""
+        router = APIRouter(prefix="/v1", tags=["openai"], route_class=speaking(self))
+
+        @router.post("/images/generations", summary="Generate pictures")
+        async def generations(
+            request: Request, body: Annotated[GenerationBody, Body(openapi_examples=_EXAMPLES)]
+        ) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            orders = [desk.complete(wish, "openai", "img", _FIELDS) for wish in _wishes(body)]
+            accepted: list[ImageRequest] = []
+            try:
+                for order in orders:
+                    await desk.accept(who, order)
+                    accepted.append(order)
+            except BaseException:
+                for order in accepted:  # the caller learns of none of them, so none is drawn for nothing
+                    desk.jobs.cancel(order.id)
+                raise
+            outcomes = await asyncio.gather(*(desk.jobs.finished(order.id) for order in orders))
+            return await asyncio.to_thread(_answer, desk, request, body, orders, outcomes)
+
+        @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
+        async def moderations(request: Request, body: ModerationBody) -> Response:
+            who = await desk.identify(request, Scope.MODERATE)
+            results = await moderate(desk.parts, who, body)
+            return _json({"id": f"modr-{secrets.token_hex(12)}", "model": MODERATION_MODEL, "results": results})
+
+        @router.get("/models", summary="What is served here")
+        async def models(request: Request) -> Response:
+            await desk.identify(request, Scope.GENERATE)
+            owner = desk.parts.settings.provider
+            cards = [
+                {"id": card.id, "object": "model", "created": 0, "owned_by": owner}
+                for card in desk.parts.dispatcher.models
+            ]
+            return _json({"object": "list", "data": cards})
+
+        return router
+
+
+def _wishes(body: GenerationBody) -> list[Wish]:
+    """One wish a picture. With a seed given, picture k takes seed + k: equal requests give equal pictures."""
+    width, height = _size(body.size)
+    return [
+        Wish(
+            prompt=body.prompt,
+            model=body.model,
+            width=width,
+            height=height,
+            steps=body.num_inference_steps,
+            guidance=body.guidance_scale,
+            seed=None if body.seed is None else body.seed + number,
+            output_format=body.output_format,
+            quality=body.output_compression,
+            end_user=body.safety_identifier or body.user,
+        )
+        for number in range(body.n)
+    ]
+
+
+def _size(size: str) -> tuple[int | None, int | None]:
+    if size == "auto":
+        return None, None
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and len(size) < 12):
+        raise BadRequest("size", "is not of the form WIDTHxHEIGHT", "Send for example 1024x1024, or auto")
+    return int(width), int(height)
+
+
+def _answer(
+    desk: Desk, request: Request, body: GenerationBody, orders: list[ImageRequest], outcomes: list[Outcome]
+) -> Response:
+    """All delivered pictures; those that were stopped are named beside them. Nothing delivered is an error."""
+    delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
+    problems = {number: problem for number, each in enumerate(outcomes) if (problem := problem_of_outcome(each))}
+    if not delivered:
+        return _problem(problems[0])
+    first = delivered[0]
+    answer = {
+        "created": int(time.time()),
+        "background": "opaque",
+        "output_format": "jpeg" if body.output_format == "jpg" else body.output_format,
+        "quality": body.quality,
+        "size": f"{orders[0].width}x{orders[0].height}",
+        "data": [_picture(desk, request, body, outcome) for outcome in delivered],
+        "usage": _no_usage(),
+        "fluxgate": {
+            "images": [_facts(outcome) for outcome in delivered],
+            "stopped": [{"index": number, **_error(problem)} for number, problem in problems.items()],
+        },
+    }
+    response = _json(answer)
+    response.headers["X-AI-Generated"] = "true"
+    response.headers["X-AI-Content-Id"] = first.image.content_id
+    response.headers["X-Fluxgate-Receipt"] = base64.b64encode(first.receipt.tlog_proof().encode()).decode()
+    return response
+
+
+def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delivered) -> dict[str, Any]:
+    if body.response_format == "url":
+        return {"url": desk.image_link(request, outcome.image), "b64_json": None, "revised_prompt": None}
+    data = desk.parts.pictures.file(outcome.receipt.request_id, outcome.image.media_type)
+    return {"b64_json": base64.b64encode(data).decode(), "url": None, "revised_prompt": None}
+
+
+def _facts(outcome: Delivered) -> dict[str, Any]:
+    return {
+        "content_id": outcome.image.content_id,
+        "sha256": outcome.image.sha256,
+        "manifest_id": outcome.image.manifest_id,
+        "receipt": orjson.loads(outcome.receipt.to_json()),
+    }
+
+
+def _no_usage() -> dict[str, Any]:
+    """The client's models require the shape; tokens are not what is counted here."""
+    details = {"image_tokens": 0, "text_tokens": 0}
+    return {
+        "input_tokens": 0,
+        "input_tokens_details": details,
+        "output_tokens": 0,
+        "output_tokens_details": details,
+        "total_tokens": 0,
+    }
+
+
+def _problem(problem: Problem) -> Response:
+    response = _json({"error": _error(problem)}, 400 if problem.status == 422 else problem.status)
+    if problem.final:
+        response.headers["x-should-retry"] = "false"
+    return response
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    stated = problem.statement
+    kind = "image_generation_user_error" if stated else _TYPES.get(problem.status)
+    error: dict[str, Any] = {
+        "message": f"{problem.detail} {problem.remedy}" if problem.remedy else problem.detail,
+        "type": kind or ("invalid_request_error" if problem.status < 500 else "server_error"),
+        "param": problem.field,
+        "code": problem.code,
+    }
+    if stated:
+        side = "input" if stated.stage in ("prompt", "input_image") else "output"
+        error["moderation_details"] = {"moderation_stage": side, "categories": list(stated.categories)}
+        error["statement_of_reasons"] = stated.to_dict()
+    return error
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,0 +1,155 @@
+"""`POST /v1/moderations`: our findings in the thirteen categories that OpenAI's clients require."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
+
+from gateway.auth.identity import Principal
+from gateway.errors import BadRequest, ScreeningUnanswered
+from gateway.statements import only_unanswered
+from gateway.wiring import Parts
+from policies.evaluate import evaluate
+from policies.findings import UNANSWERED, Category, Finding, Stage
+from policies.verdicts import Decision, Verdict
+from provenance.encoding import decode
+
+MODERATION_MODEL = "fluxgate-moderation-1"
+MAX_INPUTS = 32
+
+# Ours → theirs. What has no counterpart there (drugs as such, elections, rights) is reported under `fluxgate`.
+_COUNTERPART: dict[str, tuple[str, ...]] = {
+    Category.CSAE: ("sexual", "sexual/minors"),
+    Category.NCII: ("sexual",),
+    Category.SEXUAL: ("sexual",),
+    Category.VIOLENCE: ("violence",),
+    Category.GORE: ("violence", "violence/graphic"),
+    Category.HATE: ("hate",),
+    Category.HARASSMENT: ("harassment",),
+    Category.SELF_HARM: ("self-harm",),
+    Category.EXTREMISM: ("illicit", "illicit/violent"),
+    Category.ILLICIT: ("illicit",),
+    Category.WEAPONS: ("illicit", "illicit/violent"),
+    Category.DRUGS: ("illicit",),
+}
+THEIRS = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Words(_Strict):
+    """A text part."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(_Strict):
+    """A picture as a data: URL; no address is ever fetched."""
+
+    url: str
+
+
+class Picture(_Strict):
+    """A picture part."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[Words | Picture, Discriminator("type")]
+
+
+class ModerationBody(_Strict):
+    """One text, several texts (a result each), or parts of one subject (one result)."""
+
+    input: str | list[str] | list[Part]
+    model: str = Field(MODERATION_MODEL, description="accepted; the policy's classifiers answer whatever it says")
+
+
+async def moderate(parts: Parts, who: Principal, body: ModerationBody) -> list[dict[str, Any]]:
+    """One result a subject. Raises `BadRequest`, `UnreadableImage`, or `ScreeningUnanswered` if any part was silent."""
+    inputs = body.input if isinstance(body.input, list) else [body.input]
+    if not 1 <= len(inputs) <= MAX_INPUTS:
+        raise BadRequest("input", f"has {len(inputs)} parts", f"Send 1 to {MAX_INPUTS}")
+    longest = parts.settings.max_prompt_characters
+    subjects: list[list[tuple[Stage, Any]]] = []
+    for each in inputs:
+        words = each if isinstance(each, str) else each.text if isinstance(each, Words) else None
+        if words is not None and len(words) > longest:
+            raise BadRequest("input", f"is longer than {longest} characters", "Send it in pieces")
+        if isinstance(each, str):
+            subjects.append([(Stage.PROMPT, each)])
+            continue
+        if not subjects:
+            subjects.append([])
+        looked_at = (Stage.PROMPT, words) if words is not None else (Stage.INPUT_IMAGE, await _pixels(parts, each))
+        subjects[0].append(looked_at)
+    return [await _result(parts, who, subject) for subject in subjects]
+
+
+async def _pixels(parts: Parts, picture: Any) -> Any:
+    head, _, payload = picture.image_url.url.partition(",")
+    if not (head.startswith("data:image/") and head.endswith(";base64")):
+        raise BadRequest("input.image_url", "is not a data: URL", "Send data:image/png;base64,…; nothing is fetched")
+    try:
+        data = base64.b64decode(payload, validate=True)
+    except binascii.Error as failure:
+        raise BadRequest("input.image_url", "is not valid base64", "Encode the file's bytes") from failure
+    return await asyncio.to_thread(decode, data, parts.uploads.limits)
+
+
+async def _result(parts: Parts, who: Principal, subject: list[tuple[Stage, Any]]) -> dict[str, Any]:
+    findings: tuple[Finding, ...] = ()
+    decision = Decision(Verdict.ALLOW, parts.policy.digest)
+    for stage, thing in subject:
+        look = parts.screening.prompt(thing) if stage is Stage.PROMPT else parts.screening.image(thing, stage)
+        found = await look
+        decision = decision.join(evaluate(parts.policy, found, stage=stage, assurance=int(who.assurance)))
+        findings += found
+    if only_unanswered(decision):
+        raise ScreeningUnanswered
+    flagged = {reason.category for reason in decision.reasons}
+    applied = {stage: "text" if stage is Stage.PROMPT else "image" for stage, _ in subject}
+    scores = dict.fromkeys(THEIRS, 0.0)
+    inputs: dict[str, set[str]] = {theirs: set() for theirs in THEIRS}
+    for finding in findings:
+        for theirs in _COUNTERPART.get(finding.category, ()):
+            scores[theirs] = max(scores[theirs], finding.score)
+            inputs[theirs].add(applied[finding.stage])
+    true_for = {theirs for ours in flagged for theirs in _COUNTERPART.get(ours, ())}
+    return {
+        "flagged": decision.verdict > Verdict.ALLOW,
+        "categories": {theirs: theirs in true_for for theirs in THEIRS},
+        "category_scores": scores,
+        "category_applied_input_types": {theirs: sorted(inputs[theirs]) for theirs in THEIRS},
+        "fluxgate": {"verdict": decision.verdict.word, "categories": _ours(findings, flagged)},
+    }
+
+
+def _ours(findings: Iterable[Finding], flagged: set[str]) -> dict[str, dict[str, Any]]:
+    ours: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        if finding.category != UNANSWERED:
+            known = ours.setdefault(finding.category, {"flagged": finding.category in flagged, "score": 0.0})
+            known["score"] = max(known["score"], finding.score)
+    return ours

@@ -1,0 +1,61 @@
+"""What the gateway itself can say no to, or fail at. `gateway/problems.py` maps each to an answer."""
+
+from gateway.statements import Statement
+
+
+class GatewayError(Exception):
+    """Base of the gateway's own exceptions."""
+
+
+class BadRequest(GatewayError):
+    """Something in the request cannot be used. `field`: dotted path in the caller's own words."""
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}. {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
+class BodyTooLarge(GatewayError):
+    """The body is larger than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"larger than {limit} bytes")
+        self.limit = limit
+
+
+class NotFound(GatewayError):
+    """No such thing, or not the caller's. `what`: prediction, upload, picture, page."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+class LinkExpired(GatewayError):
+    """A signed link is past its time or was changed."""
+
+
+class QueueIsFull(GatewayError):
+    """As many pictures are in work as may be; nothing was accepted."""
+
+
+class ScreeningUnanswered(GatewayError):
+    """A classifier did not answer, and nothing else stood against the request: our failure, not a refusal."""
+
+
+class Interrupted(GatewayError):
+    """The process died more often than a job is tried while it worked on this one."""
+
+
+class LeaseLost(GatewayError):
+    """Somebody else has taken this job over: what was made here must not be recorded."""
+
+
+class UploadRefused(GatewayError):
+    """The policy refused a picture sent in; `statement` says why."""
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__(statement.decision)
+        self.statement = statement

@@ -1,0 +1,84 @@
+"""THE MAIN PATH. Read this first: how one request becomes a sealed picture, a refusal, or a failure with a name.
+
+    1. Read the words, and any picture sent in, before spending anything on them.
+    2. Decide. Anything that holds or refuses stops here, with a receipt.
+    3. Render.
+    4. Look at the picture before anyone else does, and decide again: a decision only ever gets harder.
+    5. Seal. From here on only bytes exist, never bare pixels.
+    6. Record. No receipt, no image: every outcome is built from the log's receipt and in no other way.
+
+Every admitted request ends in exactly one log entry, also when a part breaks on the way; a part that breaks is a
+failure, never a pass. Who may ask, and how much, was settled before (`gateway/admission.py`); how an outcome looks to
+the caller comes after (`gateway/dialects/`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from threading import Event
+
+from gateway.auth.identity import Principal
+from gateway.exchange import ImageRequest, Outcome
+from gateway.records import UNRECORDABLE, Case
+from gateway.wiring import Parts
+from inference.engines import RenderOrder
+from policies.findings import Stage
+from policies.verdicts import Verdict
+
+
+async def produce(
+    parts: Parts,
+    who: Principal,
+    request: ImageRequest,
+    *,
+    attempt: int,
+    progress: Callable[[int, int], None],
+    cancel: Event,
+) -> Outcome:
+    """Takes an accepted request through the six stations and returns its recorded outcome.
+
+    `attempt` fences the job: a worker that lost its lease cannot record. `progress(done, total)` counts denoising
+    steps. Setting `cancel` stops the drawing at its next step. Raises `LedgerUnavailable` or `LeaseLost` if nothing
+    could be recorded, and nothing else that a part can raise.
+    """
+    case = Case(request, who, parts.policy, attempt)
+    record = parts.records
+    try:
+        # 1. Read the words, and any picture sent in.
+        picture = await parts.uploads.open(request.upload, who.tenant) if request.upload else None
+        case.decide(await parts.screening.prompt(request.prompt), Stage.PROMPT)
+        if picture is not None:
+            case.decide(await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE), Stage.INPUT_IMAGE)
+
+        # 2. Decide.
+        if case.decision.stops:
+            return await record.stopped(case)
+
+        # 3. Render.
+        order = RenderOrder(
+            prompt=request.prompt,
+            model=request.model,
+            width=request.width,
+            height=request.height,
+            steps=request.steps,
+            guidance=request.guidance,
+            seed=request.seed,
+            init_pixels=picture.pixels if picture else None,
+            strength=request.strength,
+        )
+        rendering = await parts.dispatcher.render(order, progress=progress, cancel=cancel)
+
+        # 4. Look at the picture, decide again.
+        case.decide(await parts.screening.image(rendering.pixels, Stage.OUTPUT_IMAGE), Stage.OUTPUT_IMAGE)
+        if case.decision.verdict is Verdict.REFUSE:
+            return await record.stopped(case)
+
+        # 5. Seal.
+        sealed = await parts.sealing.seal(rendering, request, picture)
+        await parts.pictures.keep(request.id, sealed.image)
+    except UNRECORDABLE:
+        raise
+    except Exception as failure:  # noqa: BLE001  a part may raise anything, and each must end in the log
+        return await asyncio.shield(record.failed(case, failure))
+
+    # 6. Record. Nothing from here on is cancelled: what is in the log has happened.
+    return await asyncio.shield(record.sealed(case, rendering, sealed))

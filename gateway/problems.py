@@ -1,0 +1,279 @@
+"""The one table from what went wrong to what the caller is told. Dialects give a `Problem` their own shape.
+
+Codes are stable once shipped. A refusal is never 408, 409, 429 or 5xx: official clients retry those by themselves.
+"""
+
+from dataclasses import dataclass, replace
+
+from slowapi.errors import RateLimitExceeded
+
+from gateway.auth.api_keys import IdentityUnavailable
+from gateway.auth.end_users import BadEndUser
+from gateway.auth.identity import NotAuthenticated, NotPermitted
+from gateway.errors import (
+    BadRequest,
+    BodyTooLarge,
+    GatewayError,
+    Interrupted,
+    LeaseLost,
+    LinkExpired,
+    NotFound,
+    QueueIsFull,
+    ScreeningUnanswered,
+    UploadRefused,
+)
+from gateway.exchange import Delivered, Failed, Held, Outcome, Refused
+from gateway.limits import PUBLIC_RETRY_AFTER_SECONDS, BudgetExhausted, RateLimited
+from gateway.statements import Statement
+from gateway.store.blobs import BlobMissing, BlobsUnavailable
+from gateway.store.vault import VaultError
+from inference.errors import (
+    DispatcherClosed,
+    EngineBroken,
+    EngineOutOfMemory,
+    InferenceError,
+    OrderRefused,
+    QueueFull,
+    RenderCancelled,
+    RenderTimeout,
+    UnknownModel,
+)
+from provenance.errors import (
+    AlreadyRecorded,
+    CertificateProblem,
+    LedgerUnavailable,
+    MarkUnreadable,
+    ProvenanceError,
+    ReadBackFailed,
+    SealError,
+    SigningFailed,
+    UnreadableImage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a caller is told. `final`: asking again with the same request will not help, and clients are told so."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    field: str | None = None
+    remedy: str | None = None
+    retry_after: int | None = None
+    statement: Statement | None = None
+
+    @property
+    def final(self) -> bool:
+        """True for every answer that the same request would get again."""
+        return self.status < 500 and self.status not in (408, 409, 429)
+
+
+# Rows for exceptions that carry nothing to tell beyond their type, most specific first where types inherit.
+_ROWS: dict[type[Exception], Problem] = {
+    QueueIsFull: Problem(503, "queue_full", "Busy", "As many pictures are in work as may be.", retry_after=5),
+    QueueFull: Problem(503, "queue_full", "Busy", "As many pictures are in work as may be.", retry_after=5),
+    IdentityUnavailable: Problem(
+        503, "identity_unavailable", "Cannot check keys", "The key store does not answer.", retry_after=5
+    ),
+    ScreeningUnanswered: Problem(
+        503,
+        "screening_unanswered",
+        "Screening unavailable",
+        "A classifier did not answer, so nothing was drawn or sent.",
+    ),
+    EngineOutOfMemory: Problem(
+        503,
+        "engine_out_of_memory",
+        "Engine out of memory",
+        "The engine had no memory for this picture.",
+        remedy="Ask for a smaller picture, or again later.",
+    ),
+    RenderTimeout: Problem(503, "render_timeout", "Drawing took too long", "The engine did not finish in time."),
+    RenderCancelled: Problem(409, "cancelled", "Cancelled", "The request was cancelled before it finished."),
+    EngineBroken: Problem(503, "engine_failed", "Engine failed", "The engine failed on this picture."),
+    DispatcherClosed: Problem(503, "shutting_down", "Shutting down", "This server is stopping.", retry_after=10),
+    InferenceError: Problem(503, "engine_failed", "Engine failed", "The engine failed on this picture."),
+    MarkUnreadable: Problem(
+        503,
+        "mark_unreadable",
+        "Picture not marked",
+        "The watermark could not be read back, so the picture stays here.",
+        remedy="Ask for another seed, a larger picture, or PNG.",
+    ),
+    SigningFailed: Problem(503, "signing_failed", "Picture not signed", "The signer did not sign."),
+    ReadBackFailed: Problem(503, "sealing_failed", "Picture not sealed", "The sealed file did not verify."),
+    SealError: Problem(503, "sealing_failed", "Picture not sealed", "The picture could not be sealed."),
+    CertificateProblem: Problem(503, "signing_failed", "Picture not signed", "The signing certificate cannot be used."),
+    AlreadyRecorded: Problem(500, "internal_error", "Internal error", "This request was recorded before."),
+    LedgerUnavailable: Problem(
+        503,
+        "ledger_unavailable",
+        "Log unavailable",
+        "The log could not record, and without a receipt no picture leaves.",
+    ),
+    ProvenanceError: Problem(503, "sealing_failed", "Picture not sealed", "The picture could not be sealed."),
+    BlobsUnavailable: Problem(503, "storage_unavailable", "Storage unavailable", "The picture could not be stored."),
+    BlobMissing: Problem(404, "not_found", "Not found", "This file is not here (any more)."),
+    VaultError: Problem(503, "vault_unreadable", "Request unreadable", "The stored request does not open."),
+    Interrupted: Problem(503, "interrupted", "Interrupted", "The server stopped while it worked on this, twice."),
+    LeaseLost: Problem(503, "interrupted", "Interrupted", "Another server has taken this request over.", retry_after=2),
+    LinkExpired: Problem(
+        403,
+        "link_expired",
+        "Link expired",
+        "This link is past its time, or was changed.",
+        remedy="Ask for the prediction again: it carries a fresh link.",
+    ),
+    GatewayError: Problem(500, "internal_error", "Internal error", "Something went wrong here."),
+}
+_INTERNAL = Problem(500, "internal_error", "Internal error", "Something went wrong here.")
+
+_KEYS = {
+    "missing_key": ("No API key was sent.", "Send `Authorization: Bearer fg_…`."),
+    "invalid_key": ("This API key is not known here.", "Check the key, or ask the operator for one."),
+    "expired_key": ("This API key has expired.", "Ask the operator to rotate it."),
+    "revoked_key": ("This API key was revoked.", "Ask the operator for another."),
+}
+
+
+def problem_of(failure: BaseException) -> Problem:
+    """The answer to an exception; total, so that no exception can reach a caller in its own words."""
+    match failure:
+        case NotAuthenticated():
+            detail, remedy = _KEYS[failure.code]
+            return Problem(401, failure.code, "Not authenticated", detail, remedy=remedy)
+        case NotPermitted():
+            return Problem(
+                403,
+                "missing_scope",
+                "Not permitted",
+                f"This key lacks the scope `{failure.scope.value}`.",
+                remedy="Ask the operator for a key with this scope.",
+            )
+        case BadRequest():
+            return Problem(
+                422,
+                "invalid_request",
+                "Request not usable",
+                f"{failure.field}: {failure.problem}.",
+                failure.field,
+                failure.remedy,
+            )
+        case BadEndUser():
+            return Problem(422, "invalid_request", "Request not usable", str(failure), failure.field)
+        case OrderRefused():
+            return Problem(422, "invalid_request", "Request not usable", str(failure), failure.field, failure.remedy)
+        case UnknownModel():
+            return Problem(
+                404,
+                "model_not_found",
+                "Model not found",
+                "This model is not served here.",
+                "model",
+                "See `GET /api/v1/models` or `GET /v1/models` for those that are.",
+            )
+        case UnreadableImage():
+            return Problem(
+                422, "unreadable_image", "Picture not usable", failure.problem, f"file.{failure.field}", failure.remedy
+            )
+        case UploadRefused():
+            return _stopped(failure.statement)
+        case BodyTooLarge():
+            return Problem(
+                413,
+                "body_too_large",
+                "Body too large",
+                f"The body is larger than {failure.limit} bytes.",
+                "body",
+                "Send a smaller file.",
+            )
+        case NotFound():
+            return Problem(404, "not_found", "Not found", f"There is no such {failure.what} of yours here.")
+        case RateLimited():
+            return Problem(
+                429,
+                "rate_limited",
+                "Too many requests",
+                f"The limit `{failure.limit_name}` is used up.",
+                remedy="Wait as long as Retry-After says.",
+                retry_after=failure.retry_after_seconds,
+            )
+        case RateLimitExceeded():
+            return Problem(
+                429,
+                "rate_limited",
+                "Too many requests",
+                "This address has asked as often as it may.",
+                remedy="Wait as long as Retry-After says.",
+                retry_after=PUBLIC_RETRY_AFTER_SECONDS,
+            )
+        case BudgetExhausted():
+            return Problem(
+                429,
+                "budget_exhausted",
+                "Image budget used up",
+                "Today's image budget of your tenant is used up.",
+                remedy="Wait for the next UTC day, or ask the operator for more.",
+                retry_after=failure.retry_after_seconds,
+            )
+    return next((_ROWS[kind] for kind in type(failure).__mro__ if kind in _ROWS), _INTERNAL)
+
+
+def failure_code(failure: BaseException) -> str:
+    """The code under which a failure stands in the log and in the job's row."""
+    return problem_of(failure).code
+
+
+# A job can also end with a code that a route gives at once, when the fault shows only later.
+_LATER = (
+    Problem(
+        422,
+        "invalid_request",
+        "Request not usable",
+        "The model cannot draw this, as when a prompt is longer than it reads.",
+        "prompt",
+        "Shorten the prompt.",
+    ),
+    Problem(422, "unreadable_image", "Picture not usable", "The picture sent in cannot be read any more.", "image"),
+)
+_BY_CODE = {row.code: row for row in (*reversed(_ROWS.values()), *_LATER)}
+
+
+def problem_of_code(code: str) -> Problem:
+    """The answer to a job that ended with `code`, which may have been written by an earlier version."""
+    return _BY_CODE.get(code, replace(_INTERNAL, code=code))
+
+
+def problem_of_outcome(outcome: Outcome) -> Problem | None:
+    """None for a delivered picture; otherwise what the caller is told instead."""
+    match outcome:
+        case Delivered():
+            return None
+        case Refused() | Held():
+            return _stopped(outcome.statement)
+        case Failed():
+            return problem_of_code(outcome.code)
+
+
+def _stopped(statement: Statement) -> Problem:
+    held = statement.verdict == "hold"
+    where = f"at the {statement.stage} stage: {', '.join(statement.categories)}"
+    if held:
+        return Problem(
+            400,
+            "held_for_review",
+            "Held for review",
+            f"The safety policy holds this for a reviewer, {where}.",
+            remedy=statement.appeal,
+            statement=statement,
+        )
+    return Problem(
+        400,
+        "moderation_blocked",
+        "Refused by the safety policy",
+        f"The safety policy refused this request, {where}.",
+        remedy=statement.appeal,
+        statement=statement,
+    )

@@ -1,0 +1,166 @@
+"""Routes that belong to no dialect: signed files, the free verifier, reasons, the log's own files, health, metrics."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import select
+
+from gateway import telemetry
+from gateway.auth.identity import Scope
+from gateway.desk import Desk
+from gateway.dialects.dialect import speaking
+from gateway.errors import NotFound
+from gateway.limits import public_limiter, public_rate
+from gateway.pictures import EXTENSIONS
+from gateway.problems import Problem
+from gateway.statements import decision_id
+from gateway.store.database import reading
+from gateway.store.schema import images, jobs
+from gateway.verifying import Verifier, to_dict
+from gateway.version import SYSTEM, SYSTEM_VERSION
+from gateway.wiring import describe_gaps
+
+_FILE_HEADERS = {"Cache-Control": "private, no-transform", "X-Content-Type-Options": "nosniff"}
+
+
+class Public:
+    """RFC 9457 problem documents; otherwise routes like any dialect's."""
+
+    name = "public"
+    version = "1"
+
+    def problem(self, problem: Problem, request: Request) -> Response:
+        """`application/problem+json`."""
+        document: dict[str, Any] = {
+            "type": f"urn:fluxgate:problem:{problem.code}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+            "code": problem.code,
+        }
+        document |= {
+            name: value for name, value in (("field", problem.field), ("remedy", problem.remedy)) if value is not None
+        }
+        return Response(orjson.dumps(document), problem.status, media_type="application/problem+json")
+
+    def router(self, desk: Desk) -> APIRouter:
+        """All of them."""
+        parts = desk.parts
+        router = APIRouter(route_class=speaking(self))
+        limiter = public_limiter(parts.limit_settings)
+        verifier = Verifier(
+            parts.sealing.parts.reader, parts.sealing.parts.watermarker, parts.engine, parts.uploads.limits
+        )
+
+        @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
+        def picture(name: str, expires: str, signature: str) -> Response:
+            parts.links.check(f"/files/images/{name}", expires, signature)
+            with reading(parts.engine).connect() as connection:
+                row = connection.execute(select(images).where(images.c.content_id == name.split(".")[0])).one_or_none()
+            if row is None or row.held:
+                raise NotFound("picture")
+            data = parts.pictures.file(row.job_id, row.media_type)
+            headers = {
+                "X-AI-Generated": "true",
+                "X-AI-Content-Id": row.content_id,
+                "Content-Disposition": f'inline; filename="{row.content_id}.{EXTENSIONS[row.media_type]}"',
+            }
+            return Response(data, media_type=row.media_type, headers=_FILE_HEADERS | headers)
+
+        @router.get("/files/uploads/{upload_id}", tags=["files"], summary="A picture that was sent in")
+        def upload(upload_id: str, expires: str, signature: str) -> Response:
+            parts.links.check(f"/files/uploads/{upload_id}", expires, signature)
+            data, media_type = parts.uploads.file(upload_id)
+            return Response(data, media_type=media_type, headers=_FILE_HEADERS)
+
+        @router.post(
+            "/v1/verify", tags=["verify"], summary="Is this picture from here, and unchanged? Nothing is kept."
+        )
+        @limiter.limit(public_rate(parts.limit_settings))  # type: ignore[untyped-decorator]
+        def verify(request: Request, file: Annotated[UploadFile, File()]) -> Response:
+            return _json(to_dict(verifier.check(file.file.read())))
+
+        @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
+        async def reasons(request: Request, decision: str) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            with reading(parts.engine).connect() as connection:
+                suffix = decision.removeprefix("dec_")
+                stated = connection.execute(
+                    select(jobs.c.id, jobs.c.reasons).where(
+                        jobs.c.tenant == who.tenant, jobs.c.id.in_([f"pred_{suffix}", f"img_{suffix}"])
+                    )
+                ).one_or_none()
+            if stated is None or stated.reasons is None or decision_id(stated.id) != decision:
+                raise NotFound("decision")
+            return Response(stated.reasons, media_type="application/json")
+
+        @router.get("/v1/log/checkpoint", tags=["log"], summary="The log's newest signed checkpoint (C2SP)")
+        def checkpoint() -> Response:
+            return Response(parts.ledger.latest_checkpoint(), media_type="text/plain; charset=utf-8")
+
+        @router.get("/v1/log/key", tags=["log"], summary="The public key receipts are checked with (C2SP vkey)")
+        def key() -> Response:
+            return Response(parts.ledger.vkey + "\n", media_type="text/plain; charset=utf-8")
+
+        @router.get("/v1/log/consistency", tags=["log"], summary="Proof that the log only grew")
+        def consistency(old: Annotated[int, Query(ge=1)], new: Annotated[int, Query(ge=1)]) -> Response:
+            try:
+                proof = parts.ledger.consistency_proof(old, new)
+            except ValueError as failure:
+                raise NotFound("pair of log sizes") from failure
+            return _json({"old": old, "new": new, "proof": [step.hex() for step in proof]})
+
+        @router.get(
+            "/v1/receipts/{request_id}", tags=["log"], summary="A request's receipt, against the newest checkpoint"
+        )
+        async def receipt(request: Request, request_id: str) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            outcome = desk.outcome(desk.job(who, request_id))
+            if outcome is None:
+                raise NotFound("receipt")
+            return Response(outcome.receipt.to_json(), media_type="application/json")
+
+        @router.get("/health/live", tags=["health"], summary="The process answers")
+        async def live() -> Response:
+            return _json({"status": "ok"})
+
+        @router.get("/health/ready", tags=["health"], summary="Pictures can be made now")
+        async def ready() -> Response:
+            lacks = [name for name, there in (("engine", parts.dispatcher.ready),) if not there]
+            return _json({"status": "not ready" if lacks else "ok", "waiting_for": lacks}, 503 if lacks else 200)
+
+        @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")
+        async def health() -> Response:
+            return _json(
+                {
+                    "system": SYSTEM,
+                    "version": SYSTEM_VERSION,
+                    "provider": parts.settings.provider,
+                    "policy": {"name": parts.policy.name, "digest": parts.policy.digest},
+                    "accepted_gaps": describe_gaps(parts.policy),
+                    "classifiers": [{"name": part.name, "version": part.version} for part in parts.screening.parts],
+                    "models": [
+                        {"id": c.id, "trained": c.trained, "licence": c.licence} for c in parts.dispatcher.models
+                    ],
+                    "watermark": parts.sealing.parts.watermarker.algorithm,
+                    "timestamped": parts.settings.timestamp_url is not None,
+                    "limits_degraded": parts.limits.degraded,
+                    "jobs_in_work": desk.jobs.in_work,
+                }
+            )
+
+        @router.get("/metrics", tags=["health"], summary="Prometheus metrics")
+        def metrics() -> Response:
+            telemetry.IN_WORK.set(desk.jobs.in_work)
+            telemetry.QUEUE_DEPTH.set(parts.dispatcher.depth)
+            telemetry.LIMITS_DEGRADED.set(parts.limits.degraded)
+            telemetry.LOG_SIZE.set(parts.ledger.size)
+            return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+        return router
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,0 +1,213 @@
+"""Closes cases: one log entry, one receipt, one outcome per request, in one transaction with the job's final state."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from gateway import telemetry
+from gateway.auth.end_users import commitment_bytes
+from gateway.auth.identity import Principal
+from gateway.errors import LeaseLost
+from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
+from gateway.pictures import Pictures
+from gateway.problems import failure_code
+from gateway.sealing import Sealed
+from gateway.statements import only_unanswered, state
+from gateway.store.schema import images, jobs
+from gateway.version import SYSTEM_VERSION
+from inference.engines import Rendering
+from policies.evaluate import evaluate
+from policies.findings import Finding, Stage
+from policies.policy import Policy
+from policies.verdicts import Decision, Verdict
+from provenance.errors import AlreadyRecorded, LedgerUnavailable
+from provenance.log import entries
+from provenance.log.entries import SALT_BYTES, Entry
+from provenance.log.ledger import Ledger
+from provenance.log.receipts import Receipt
+
+log = logging.getLogger("fluxgate.records")
+
+UNRECORDABLE = (LedgerUnavailable, LeaseLost, AlreadyRecorded)
+"""What cannot end in a log entry of this worker: the log is away, or somebody else records."""
+
+
+class Case:
+    """What is known of a request so far. A decision about it only ever gets harder."""
+
+    def __init__(self, request: ImageRequest, who: Principal, policy: Policy, attempt: int) -> None:
+        self.request = request
+        self.who = who
+        self.policy = policy
+        self.attempt = attempt
+        self.stage = Stage.PROMPT
+        self.decision = Decision(Verdict.ALLOW, policy.digest)
+
+    def decide(self, findings: Iterable[Finding], stage: Stage) -> None:
+        """Joins the policy's decision about these findings to what was decided before."""
+        self.stage = stage
+        found = evaluate(self.policy, findings, stage=stage, assurance=int(self.who.assurance))
+        self.decision = self.decision.join(found)
+
+
+class Records:
+    """`clock`: aware UTC time. One pool thread per waiting recorder, so that the ledger can commit them in groups."""
+
+    def __init__(self, ledger: Ledger, pictures: Pictures, clock: Callable[[], datetime], threads: int = 32) -> None:
+        self._ledger = ledger
+        self._pictures = pictures
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(threads, "records")
+
+    async def stopped(self, case: Case) -> Outcome:
+        """Closes a case the policy stopped. A classifier's silence alone is our failure, not the caller's fault."""
+        if only_unanswered(case.decision):
+            return await self._failed(case, "screening_unanswered")
+        statement = state(case.decision, case.stage, case.policy, case.request.id)
+        held = case.decision.verdict is Verdict.HOLD
+        outcome = entries.Outcome.HELD if held else entries.Outcome.REFUSED
+        receipt = await self._close(case, outcome, {"reasons": statement.to_json()})
+        return Held(receipt, statement, None) if held else Refused(receipt, statement)
+
+    async def failed(self, case: Case, failure: Exception) -> Outcome:
+        """Closes a case a part broke on. The log gets the code, our own log the exception's type, nobody its words."""
+        code = failure_code(failure)
+        log.warning("request %s failed: %s (%s)", case.request.id, code, type(failure).__name__)
+        return await self._failed(case, code)
+
+    async def _failed(self, case: Case, code: str) -> Failed:
+        receipt = await self._close(case, entries.Outcome.FAILED, {"code": code}, failure=code)
+        self._pictures.discard(case.request)
+        return Failed(receipt, code)
+
+    async def sealed(self, case: Case, rendering: Rendering, sealed: Sealed) -> Outcome:
+        """Closes a case with a sealed picture: delivered, or held for a reviewer."""
+        held = case.decision.verdict is Verdict.HOLD
+        statement = state(case.decision, case.stage, case.policy, case.request.id) if held else None
+        picture = sealed.image
+        image = StoredImage(
+            content_id=sealed.content_id,
+            media_type=picture.media_type,
+            sha256=picture.sha256,
+            manifest_id=picture.manifest_id,
+            mark=picture.mark.hex(),
+            width=case.request.width,
+            height=case.request.height,
+            model=rendering.model_id,
+        )
+        receipt = await self._close(
+            case,
+            entries.Outcome.HELD if held else entries.Outcome.DELIVERED,
+            {"content_id": image.content_id, "reasons": statement.to_json() if statement else None},
+            sealed=sealed,
+            rendering=rendering,
+            model_id=rendering.model_id,
+            weights_digest=rendering.weights_digest,
+            output_sha256=picture.sha256,
+            pdq=picture.pdq,
+            manifest_id=picture.manifest_id,
+            mark_id=picture.mark.hex(),
+            content_id=sealed.content_id,
+        )
+        return Held(receipt, statement, image) if statement else Delivered(receipt, image)
+
+    async def _close(
+        self,
+        case: Case,
+        outcome: entries.Outcome,
+        job: dict[str, Any],
+        *,
+        sealed: Sealed | None = None,
+        rendering: Rendering | None = None,
+        **facts: Any,
+    ) -> Receipt:
+        now = self._clock()
+        salt = secrets.token_bytes(SALT_BYTES)
+        entry = Entry(
+            request_id=case.request.id,
+            outcome=outcome,
+            time=now,
+            dialect=case.request.dialect,
+            stage=case.stage.value,
+            policy=case.policy.name,
+            policy_digest=case.policy.digest,
+            verdict=case.decision.verdict,
+            reasons=case.decision.reasons,
+            system_version=SYSTEM_VERSION,
+            commitments=_commitments(salt, case),
+            **facts,
+        )
+        final = job | {
+            "state": outcome.value,
+            "stage": case.stage.value,
+            "completed_at": now.timestamp(),
+            "lease_until": None,
+            "order": None,  # the words are kept no longer than the work
+        }
+        if outcome is entries.Outcome.DELIVERED:
+            final["steps_done"] = case.request.steps
+
+        def alongside(connection: Connection) -> None:
+            fence = (jobs.c.id == case.request.id) & (jobs.c.attempt == case.attempt) & (jobs.c.state == "running")
+            if connection.execute(update(jobs).where(fence).values(final)).rowcount != 1:
+                raise LeaseLost
+            if sealed is not None and rendering is not None:
+                connection.execute(insert(images).values(_image_row(case, sealed, rendering, outcome, now)))
+
+        loop = asyncio.get_running_loop()
+        receipt = await loop.run_in_executor(self._pool, lambda: self._ledger.record(entry, alongside, salt=salt))
+        telemetry.OUTCOMES.labels(outcome.value, case.request.dialect).inc()
+        return receipt
+
+    def close(self) -> None:
+        """Waits for what is being recorded."""
+        self._pool.shutdown(wait=True)
+
+
+def _commitments(salt: bytes, case: Case) -> dict[str, str]:
+    """What is personal stands in the log only as a commitment; deleting the salt erases it, and proofs still hold."""
+    values = {
+        "prompt": case.request.prompt.encode(),
+        "principal": f"{case.who.tenant}/{case.who.key_id}".encode(),
+    }
+    if case.request.end_user is not None:
+        values["end_user"] = commitment_bytes(case.who.tenant, case.request.end_user)
+    if case.request.upload is not None:
+        values["upload"] = case.request.upload.encode()
+    return {name: entries.commit(salt, name, value) for name, value in values.items()}
+
+
+def _image_row(
+    case: Case, sealed: Sealed, rendering: Rendering, outcome: entries.Outcome, now: datetime
+) -> dict[str, Any]:
+    picture = sealed.image
+    return {
+        "content_id": sealed.content_id,
+        "job_id": case.request.id,
+        "tenant": case.who.tenant,
+        "media_type": picture.media_type,
+        "width": case.request.width,
+        "height": case.request.height,
+        "size": len(picture.data),
+        "sha256": picture.sha256,
+        "pdq": picture.pdq,
+        "pdq_quality": picture.pdq_quality,
+        "mark": picture.mark.hex() or None,
+        "mark_algorithm": picture.mark_algorithm,
+        "manifest_id": picture.manifest_id,
+        "model": rendering.model_id,
+        "model_trained": rendering.trained,
+        "created_at": now.timestamp(),
+        "held": outcome is entries.Outcome.HELD,
+    }
+
+
+def utc_now() -> datetime:
+    """The wall clock, where one must be handed in."""
+    return datetime.now(UTC)

@@ -1,0 +1,62 @@
+"""Seals renderings from the event loop, and gives each picture the id its watermark carries."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from gateway.exchange import ImageRequest
+from gateway.uploads import OpenedUpload
+from gateway.version import SYSTEM_VERSION
+from inference.engines import Rendering
+from provenance.claims import Claim, MediaType, SealedImage, content_id
+from provenance.payload import MARK_BYTES
+from provenance.sealing import SealingParts, seal
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed picture under its public id, which is the watermark's payload in base 32."""
+
+    content_id: str
+    image: SealedImage
+
+
+class Sealing:
+    """`provider`: who runs this gateway, as it stands in every manifest. `clock`: aware UTC time."""
+
+    def __init__(self, parts: SealingParts, provider: str, clock: Callable[[], datetime], threads: int = 4) -> None:
+        self.parts = parts
+        self._provider = provider
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(threads, "sealing")
+
+    async def seal(self, rendering: Rendering, request: ImageRequest, parent: OpenedUpload | None) -> Sealed:
+        """The rendering as a finished file. Raises what `provenance.sealing.seal` raises."""
+        mark = secrets.token_bytes(MARK_BYTES)
+        claim = Claim(
+            content_id=content_id(mark),
+            mark=mark,
+            model_id=rendering.model_id,
+            model_version=rendering.weights_digest,
+            model_trained=rendering.trained,
+            created_at=self._clock().replace(microsecond=0),
+            media_type=cast("MediaType", request.media_type),
+            provider=self._provider,
+            system_version=SYSTEM_VERSION,
+            quality=request.quality,
+            operation="edited" if parent else "generated",
+            parent=parent.data if parent else None,
+            parent_media_type=cast("MediaType", parent.media_type) if parent else None,
+        )
+        work = asyncio.get_running_loop().run_in_executor(self._pool, seal, self.parts, rendering.pixels, claim)
+        return Sealed(claim.content_id, await work)
+
+    def close(self) -> None:
+        """Waits for what is being sealed, then releases native objects."""
+        self._pool.shutdown(wait=True)
+        self.parts.signer.close()
+        self.parts.reader.close()

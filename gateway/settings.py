@@ -1,0 +1,139 @@
+"""One frozen settings tree; the only file that reads the environment.
+
+Sources, later ones winning: the defaults below, `fluxgate.toml` in the data folder, environment variables
+(`FLUXGATE_PORT=9000`, nested with two underscores: `FLUXGATE_LIMITS__REDIS_URL=…`), then command-line options.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+DATA_DIR_VARIABLE = "FLUXGATE_DATA_DIR"
+_PREFIX = "FLUXGATE_"
+DEMO_MODEL = "demo"
+
+
+class SettingsError(Exception):
+    """A setting is unknown or out of range; the message names source, field and remedy."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LimitOptions(_Frozen):
+    """How much one key, one tenant and one public address may ask for."""
+
+    key_requests_per_minute: int = Field(60, ge=1, description="requests one key may send per minute")
+    tenant_requests_per_minute: int = Field(300, ge=1, description="requests all keys of a tenant may send per minute")
+    image_budget_per_day: float = Field(
+        100_000, gt=0, description="megapixel-steps a tenant may spend per UTC day (1024x1024 at 4 steps costs 4.2)"
+    )
+    public_requests_per_minute: int = Field(30, ge=1, description="checks of `POST /v1/verify` per address and minute")
+    redis_url: str | None = Field(None, description="count in Redis, shared by several gateways, instead of in memory")
+
+
+class Settings(_Frozen):
+    """Everything an operator can choose. Nothing here can lower the hard floor."""
+
+    data_dir: Path = Field(Path("fluxgate-data"), description="folder of keys, database and pictures")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    public_url: str | None = Field(None, description="base of the links in answers; default: what the client called")
+    provider: str = Field(
+        "Unnamed Fluxgate operator", min_length=1, max_length=200, description="who runs this; stands in every manifest"
+    )
+    model: str = Field(DEMO_MODEL, description="`demo`, a folder in diffusers' layout, or a model hub id")
+    model_id: str | None = Field(None, description="name callers use for the model; default: the folder or hub id")
+    engine: str = Field("flux", description="engine part that draws")
+    policy: str | None = Field(
+        None,
+        description="`demo`, `default`, `strict` or a file; default: `demo` for the demo model, else `default`",
+    )
+    parts: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict, description="options by part name, for example weights: `[parts.clip] weights = …`"
+    )
+    watermarker: str = Field("dwtdctsvd", description="watermarker part")
+    signer: str = Field("local", description="signer part")
+    timestamp_url: str | None = Field(None, description="RFC 3161 authority; without one manifests carry no time-stamp")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")
+    blob_url: str | None = Field(None, description="fsspec URL for pictures; default: a folder in the data folder")
+    limits: LimitOptions = Field(default_factory=LimitOptions, description="see below")
+    queue_size: int = Field(32, ge=1, description="accepted pictures in work at once; more are told to come back")
+    prompt_timeout_seconds: float = Field(10, gt=0, description="a prompt classifier silent for longer is a finding")
+    image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")
+    render_timeout_seconds: float = Field(600, gt=0, description="a drawing that takes longer is stopped")
+    link_ttl_seconds: int = Field(3600, ge=1, description="how long a link to a picture works")
+    max_upload_bytes: int = Field(20_000_000, ge=1024, description="largest file taken from a caller")
+    max_upload_pixels: int = Field(25_000_000, ge=65536, description="largest picture taken from a caller, in pixels")
+    max_prompt_characters: int = Field(4000, ge=1, description="longest prompt")
+    unsafe_development: bool = Field(False, description="admits parts whose name begins with Unsafe; never in service")
+
+    @property
+    def is_demo_model(self) -> bool:
+        """True if the shipped small model draws."""
+        return self.model == DEMO_MODEL
+
+    @property
+    def policy_name(self) -> str:
+        """The policy to load: the chosen one, or the one that fits the model."""
+        return self.policy or ("demo" if self.is_demo_model else "default")
+
+
+def load_settings(
+    data_dir: Path | None = None, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Reads all sources. Raises `SettingsError` for an unknown name or a value out of range."""
+    folder = data_dir or Path(environ.get(DATA_DIR_VARIABLE, "") or "fluxgate-data")
+    merged: dict[str, Any] = {}
+    file = folder / "fluxgate.toml"
+    if file.is_file():
+        try:
+            merged = tomllib.loads(file.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
+            raise SettingsError(f"{file} is not valid TOML: {failure}") from failure
+    _merge(merged, _from_environment(environ))
+    _merge(merged, {name: value for name, value in (overrides or {}).items() if value is not None})
+    merged["data_dir"] = folder
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as failure:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors(include_input=False)]
+        raise SettingsError(
+            "these settings cannot be used: " + "; ".join(lines) + f". Look in {file} and in {_PREFIX}… variables."
+        ) from failure
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in environ.items():
+        path = name.removeprefix(_PREFIX).lower().split("__")
+        # Other variables with our prefix (of a deployment's own scripts) are not ours to refuse.
+        if name == DATA_DIR_VARIABLE or not name.startswith(_PREFIX) or path[0] not in Settings.model_fields:
+            continue
+        branch = found
+        for step in path[:-1]:
+            branch = branch.setdefault(step, {})
+        branch[path[-1]] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    """Numbers, booleans and objects are written as JSON; anything else is the text itself."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for name, value in other.items():
+        if isinstance(value, Mapping) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = dict(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,108 @@
+"""The statement of reasons: why a request was stopped, in words a person can answer to (DSA Art 17).
+
+It names category, stage, rule and who decided; it never quotes the subject, and it gives no scores, which would help
+someone probe a threshold. Scores stand in the log entry, for those who audit.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from policies.findings import UNANSWERED, Stage
+from policies.policy import Policy
+from policies.taxonomy import load_taxonomy
+from policies.verdicts import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class StatedReason:
+    """One rule that applied, in plain words. `ground`: the law or licence clause behind the category."""
+
+    category: str
+    title: str
+    text: str
+    ground: str
+    stage: str
+    rule: str
+    classifier: str
+    floor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement of reasons. `decision`: its id. `verdict`: `hold` or `refuse`."""
+
+    decision: str
+    verdict: str
+    stage: str
+    categories: tuple[str, ...]
+    reasons: tuple[StatedReason, ...]
+    policy: str
+    policy_digest: str
+    automated: bool
+    appeal: str
+    appeal_contact: str
+    appeal_days: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in answers."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """As it stands in the job table."""
+        return orjson.dumps(asdict(self)).decode()
+
+    @staticmethod
+    def from_json(text: str) -> "Statement":
+        """The inverse of `to_json`."""
+        values = orjson.loads(text)
+        reasons = tuple(StatedReason(**reason) for reason in values.pop("reasons"))
+        return Statement(**{**values, "categories": tuple(values["categories"]), "reasons": reasons})
+
+
+def state(decision: Decision, stage: Stage, policy: Policy, request_id: str) -> Statement:
+    """States why `decision` stopped the request, by the rules that were as hard as its verdict.
+
+    Every decision here is taken by rules over classifier findings, hence `automated` is always true; a reviewer's
+    decision is an event of its own.
+    """
+    taxonomy = load_taxonomy()
+    hardest = [r for r in decision.reasons if r.verdict == decision.verdict and r.category != UNANSWERED]
+    reasons = tuple(
+        StatedReason(
+            category=reason.category,
+            title=taxonomy[reason.category].title,
+            text=taxonomy[reason.category].reason,
+            ground=taxonomy[reason.category].grounds[0],
+            stage=reason.stage.value,
+            rule=reason.rule,
+            classifier=reason.classifier,
+            floor=reason.floor,
+        )
+        for reason in hardest
+    )
+    return Statement(
+        decision=decision_id(request_id),
+        verdict=decision.verdict.word,
+        stage=stage.value,
+        categories=tuple(sorted({reason.category for reason in hardest})),
+        reasons=reasons,
+        policy=policy.name,
+        policy_digest=policy.digest,
+        automated=True,
+        appeal=policy.appeal.how,
+        appeal_contact=policy.appeal.contact,
+        appeal_days=policy.appeal.days,
+    )
+
+
+def decision_id(request_id: str) -> str:
+    """The decision about a request carries the request's own id."""
+    return "dec_" + request_id.split("_", 1)[1]
+
+
+def only_unanswered(decision: Decision) -> bool:
+    """True if the request stops for no other reason than that a classifier did not answer: our failure, not a no."""
+    stopping = [reason for reason in decision.reasons if reason.verdict == decision.verdict]
+    return bool(stopping) and all(reason.category == UNANSWERED for reason in stopping)

@@ -1,0 +1,127 @@
+"""Pictures callers send in to start from: decoded within limits and screened before anything of them is kept."""
+
+import asyncio
+import hashlib
+import secrets
+from base64 import b32encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+
+from sqlalchemy import Engine, Row, insert, select
+
+from gateway.auth.identity import Principal
+from gateway.errors import NotFound, ScreeningUnanswered, UploadRefused
+from gateway.pictures import EXTENSIONS
+from gateway.screening import Screening
+from gateway.statements import only_unanswered, state
+from gateway.store.blobs import Blobs
+from gateway.store.database import reading
+from gateway.store.schema import uploads
+from inference.engines import Pixels
+from policies.evaluate import evaluate
+from policies.findings import Stage
+from policies.policy import Policy
+from provenance.encoding import Limits, decode
+from provenance.headers import read_header
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedUpload:
+    """An upload ready for use. `data`: the file as sent in, kept as the parent of an edit's manifest."""
+
+    id: str
+    media_type: str
+    data: bytes
+    pixels: Pixels
+
+
+class Uploads:
+    """`limits`: bounds checked before a codec sees the file."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        blobs: Blobs,
+        screening: Screening,
+        policy: Policy,
+        limits: Limits,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._engine = engine
+        self._blobs = blobs
+        self._screening = screening
+        self._policy = policy
+        self.limits = limits
+        self._clock = clock
+
+    async def take(self, who: Principal, data: bytes, file_name: str) -> Row[tuple[object, ...]]:
+        """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered."""
+        pixels = await asyncio.to_thread(decode, data, self.limits)
+        upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
+        findings = await self._screening.image(pixels, Stage.INPUT_IMAGE)
+        decision = evaluate(self._policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
+        if decision.stops:
+            if only_unanswered(decision):
+                raise ScreeningUnanswered
+            raise UploadRefused(state(decision, Stage.INPUT_IMAGE, self._policy, upload_id))
+        media_type = read_header(data).media_type
+        row = {
+            "id": upload_id,
+            "tenant": who.tenant,
+            "file_name": _safe_name(file_name, media_type),
+            "media_type": media_type,
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "created_at": self._clock().timestamp(),
+        }
+        return await asyncio.to_thread(self._store, row, data)
+
+    def _store(self, row: dict[str, object], data: bytes) -> Row[tuple[object, ...]]:
+        self._blobs.write(blob_name(str(row["id"]), str(row["media_type"])), data)
+        with self._engine.begin() as connection:
+            connection.execute(insert(uploads).values(row))
+            return connection.execute(select(uploads).where(uploads.c.id == row["id"])).one()
+
+    async def exists(self, upload_id: str, tenant: str) -> None:
+        """Raises `NotFound` unless the tenant sent this picture in."""
+        await asyncio.to_thread(self.row, upload_id, tenant)
+
+    async def open(self, upload_id: str, tenant: str) -> OpenedUpload:
+        """The picture, decoded anew. Raises `NotFound`, or what the blob store and the decoder raise."""
+        return await asyncio.to_thread(self._open, upload_id, tenant)
+
+    def _open(self, upload_id: str, tenant: str) -> OpenedUpload:
+        row = self.row(upload_id, tenant)
+        data = self._blobs.read(blob_name(row.id, row.media_type))
+        return OpenedUpload(row.id, row.media_type, data, decode(data, self.limits))
+
+    def row(self, upload_id: str, tenant: str | None = None) -> Row[tuple[object, ...]]:
+        """What is known of an upload; `tenant` None is for whoever holds a signed link. Raises `NotFound`."""
+        query = select(uploads).where(uploads.c.id == upload_id)
+        if tenant is not None:
+            query = query.where(uploads.c.tenant == tenant)
+        with reading(self._engine).connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound("upload")
+        return row
+
+    def file(self, upload_id: str) -> tuple[bytes, str]:
+        """Bytes and media type, for a signed link."""
+        row = self.row(upload_id)
+        return self._blobs.read(blob_name(row.id, row.media_type)), row.media_type
+
+
+def blob_name(upload_id: str, media_type: str) -> str:
+    """Where an upload lies in the blob store."""
+    return f"uploads/{upload_id}.{EXTENSIONS[media_type]}"
+
+
+def _safe_name(file_name: str, media_type: str) -> str:
+    """The caller's name for the file without folders or odd characters; it is shown, never used as a path."""
+    stem = "".join(c for c in PurePath(file_name.replace("\\", "/")).stem if c.isalnum() or c in " ._-")[:80].strip()
+    return f"{stem or 'picture'}.{EXTENSIONS[media_type]}"

@@ -1,0 +1,80 @@
+"""Checks files against this gateway's credentials, watermark and records; nothing of them is kept."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, select
+
+from gateway.store.database import reading
+from gateway.store.schema import images
+from provenance.encoding import Limits
+from provenance.reading import ManifestReader
+from provenance.reports import KnownImage, Verification
+from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.watermarkers import Watermarker
+
+
+class Verifier:
+    """Verification with this gateway's records behind it. Safe to use from many threads."""
+
+    def __init__(self, reader: ManifestReader, watermarker: Watermarker, engine: Engine, limits: Limits) -> None:
+        self._engine = engine
+        lookups = Lookups(
+            by_mark=lambda mark: self._known(images.c.mark == mark.hex()),
+            by_sha256=lambda digest: self._known(images.c.sha256 == digest),
+        )
+        self._parts = VerifyingParts(reader, (watermarker,), lookups, limits=limits)
+
+    def check(self, data: bytes) -> Verification:
+        """What can be said about a file of any origin. Never raises for what is in it."""
+        return verify(self._parts, data)
+
+    def _known(self, condition: ColumnElement[bool]) -> KnownImage | None:
+        with reading(self._engine).connect() as connection:
+            row = connection.execute(select(images).where(condition)).first()
+        if row is None:
+            return None
+        return KnownImage(
+            content_id=row.content_id,
+            sha256=row.sha256,
+            mark=bytes.fromhex(row.mark or ""),
+            pdq=row.pdq,
+            pdq_quality=row.pdq_quality,
+            manifest_id=row.manifest_id,
+        )
+
+
+def to_dict(found: Verification) -> dict[str, Any]:
+    """As it stands in answers and in `fluxgate verify --json`: a verdict, then each layer by itself, in plain words."""
+    said = dict(found.statements)
+    credential, detection, record = found.credential, found.detection, found.record
+    return {
+        "verdict": found.verdict.value,
+        "summary": said["verdict"],
+        "sha256": found.sha256,
+        "media_type": found.media_type,
+        "layers": {
+            "metadata": {
+                "state": credential.state.value,
+                "issuer": credential.issuer,
+                "generator": credential.generator,
+                "manifest_id": credential.manifest_id,
+                "timestamped": credential.timestamped,
+                "codes": list(credential.codes),
+                "explanation": said["metadata"],
+            },
+            "watermark": {
+                "detected": detection is not None,
+                "mark": detection.mark.hex() if detection else None,
+                "algorithm": detection.algorithm if detection else None,
+                "explanation": said["watermark"],
+            },
+            "record": {
+                "found": record is not None,
+                "content_id": record.known.content_id if record else None,
+                "same_bytes": record.same_bytes if record else None,
+                "same_picture": record.same_picture if record else None,
+                "pdq_distance": record.distance if record else None,
+                "explanation": said["record"],
+            },
+        },
+    }
