@@ -44,7 +44,7 @@ _APART = re.compile(
 )
 _APART_ANYHOW = re.compile(rf"(?<![^\W_])(?<![^\W_]['’])[^\W_](?:{_SEPARATOR}[^\W_](?![^\W_])){{2,}}")
 _NOT_LETTERS = re.compile(r"[\W_]+")
-_LEET_WORD = re.compile(r"[a-z0-9@$€£|+!]*[a-z0-9@$€£|+]")
+_LEET_WORD = re.compile(r"[a-z0-9@$€£|+!]+")
 _QUANTITY = re.compile(
     r"\d+[a-z]{0,3}|[a-z]{1,3}\d+|\d+(?:st|nd|rd|th)|[a-z]\d+[a-z]?\d*|\d+[x+]\d+[a-z]*|[0-9+|!$€£@]+"
 )
@@ -188,11 +188,12 @@ def _read_leet(text: str, table: dict[int, str]) -> tuple[str, int]:
 
     def letters(match: re.Match[str]) -> str:
         nonlocal count
-        word = match.group()
-        if word.isalpha() or _QUANTITY.fullmatch(word):
-            return word
+        token = match.group()
+        word = token.rstrip("!")  # there it is an exclamation mark
+        if word.isalpha() or not word or _QUANTITY.fullmatch(word):
+            return token
         count += 1
-        return word.translate(table)
+        return word.translate(table) + token[len(word) :]
 
     return _LEET_WORD.sub(letters, text), count
 
