@@ -90,7 +90,7 @@ _STATES: Final = {
 VERDICTS: Final = {
     Verdict.OURS_INTACT: "Made by this system and unchanged.",
     Verdict.OURS_ALTERED: "Comes, or claims to come, from this system, but is not as it was delivered.",
-    Verdict.FOREIGN: "Carries a mark or a credential of somebody else; this gateway has no record of it.",
+    Verdict.FOREIGN: "Carries a mark or a credential that is not this gateway's.",
     Verdict.NOT_FOUND: "No mark of this system was found. That does not tell how the picture was made.",
     Verdict.UNCHECKABLE: "This could not be checked.",
 }
@@ -137,6 +137,8 @@ def about_verdict(
     stripped = credential.state is CredentialState.NOT_PRESENT
     if verdict is Verdict.OURS_ALTERED and stripped and detection is not None and record is not None:
         return f"{VERDICTS[verdict]} Recognised by its watermark; the content credential was stripped."
+    if verdict is Verdict.OURS_INTACT and record is None:  # a signature's own padding, for one, is covered by nothing
+        return "Made by this system; all that its signature covers is unchanged. Only a record can tell of every byte."
     if verdict is Verdict.UNCHECKABLE:
         return f"{VERDICTS[verdict]} It carries a watermark of this system, but there were no records to ask."
     return VERDICTS[verdict]

@@ -154,6 +154,8 @@ def _conclude(
         return Verdict.OURS_INTACT
     if _claims_us(parts, credential):
         return Verdict.OURS_ALTERED
+    if credential.state is CredentialState.INVALID and detection is not None and parts.lookups is None:
+        return Verdict.OURS_ALTERED  # too broken to name its signer, around a picture that carries our mark
     if credential.state is not CredentialState.NOT_PRESENT:
         return Verdict.FOREIGN
     if detection is not None:

@@ -1,0 +1,78 @@
+"""An operator with CA, leaf, signer and watermark, and the claims and records that tests need."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provenance.certificates import make_development_ca, make_leaf
+from provenance.claims import Claim, MediaType, SealedImage, content_id
+from provenance.library_watermark import LibraryWatermark
+from provenance.reading import ManifestReader
+from provenance.reports import KnownImage
+from provenance.sealing import SealingParts
+from provenance.signing import LocalSigner, ManifestSigner
+from provenance.verification import Lookups, VerifyingParts
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+MARK = bytes.fromhex("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What a test needs of one operator."""
+
+    folder: Path
+    sealing: SealingParts
+    anchors_pem: str
+
+    def verifying(self, *records: KnownImage) -> VerifyingParts:
+        """With a store that holds exactly `records`."""
+        lookups = Lookups(
+            by_mark=lambda mark: next((r for r in records if r.mark == mark), None),
+            by_sha256=lambda digest: next((r for r in records if r.sha256 == digest), None),
+        )
+        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), lookups)
+
+    def without_records(self) -> VerifyingParts:
+        """As a stranger with the anchor verifies."""
+        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,))
+
+
+def make_gateway(folder: Path, organisation: str) -> Gateway:
+    """An operator with a CA of its own."""
+    make_development_ca(folder / "ca.pem", folder / "ca.key", organisation=organisation, now=NOW)
+    make_leaf(
+        folder / "chain.pem",
+        folder / "leaf.key",
+        ca_certificate_path=folder / "ca.pem",
+        ca_key_path=folder / "ca.key",
+        organisation=organisation,
+        now=NOW,
+    )
+    anchors = (folder / "ca.pem").read_text()
+    signer = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
+    watermarker = LibraryWatermark(LibraryWatermark.Options())
+    return Gateway(folder, SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchors)), anchors)
+
+
+def make_claim(media_type: MediaType = "image/png", **changes: object) -> Claim:
+    """A claim about a generated picture."""
+    values: dict[str, object] = {
+        "content_id": content_id(b"8 bytes."),
+        "mark": MARK,
+        "model_id": "flux-demo",
+        "model_version": "sha256:" + "0" * 64,
+        "model_trained": False,
+        "created_at": NOW,
+        "media_type": media_type,
+        "provider": "Example & Sons",
+        "system_version": "0.1.0",
+    }
+    return Claim(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def record_of(sealed: SealedImage) -> KnownImage:
+    """What the gateway would keep."""
+    return KnownImage(
+        content_id(b"8 bytes."), sealed.sha256, sealed.mark, sealed.pdq, sealed.pdq_quality, sealed.manifest_id
+    )
