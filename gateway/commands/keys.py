@@ -8,7 +8,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from gateway.auth.identity import Assurance, Scope
 from gateway.auth.key_store import KeyRecord, KeyRefused, KeyStore
@@ -90,12 +91,21 @@ def list_keys(
     if not records:
         typer.echo("No keys. Make one: fluxgate keys create --tenant NAME")
         return
-    table = Table("id", "tenant", "label", "state", "level", "scopes", "made", "expires")
+    id_column = Column("id", no_wrap=True, min_width=16)  # an id cut short is of no use to rotate or revoke
+    table = Table(id_column, "tenant", "label", "state", "level", "scopes", "made", "expires")
     for record in records:
         told = _described(record)
         state = told["state"] if record.replaced_by is None else f"{told['state']}, replaced by {record.replaced_by}"
         scopes = ", ".join(told["scopes"])
-        row = (record.id, record.tenant, record.label, state, str(told["level"]), scopes, _day(record.created_at))
+        row = (
+            record.id,
+            record.tenant,
+            escape(record.label),
+            state,
+            str(told["level"]),
+            scopes,
+            _day(record.created_at),
+        )
         table.add_row(*row, _day(record.expires_at))
     Console().print(table)
 
