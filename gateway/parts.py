@@ -19,7 +19,7 @@ def part_names(kind: str) -> tuple[str, ...]:
 
 
 def build_part(kind: str, name: str, options: Mapping[str, Any]) -> Any:
-    """An instance of the part. Raises `BootError` for an unknown name, options it does not take, or a part that fails."""
+    """An instance of the part. Raises `BootError` for an unknown name, unfit options or a failure."""
     found = tuple(entry_points(group=f"fluxgate.{kind}", name=name))
     if not found:
         raise BootError(

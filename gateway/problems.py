@@ -232,7 +232,7 @@ _LATER = (
         422,
         "invalid_request",
         "Request not usable",
-        "The model cannot draw this, as when a prompt is longer than it reads.",
+        "The model cannot draw this; its prompt may be too long.",
         "prompt",
         "Shorten the prompt.",
     ),

@@ -1,4 +1,4 @@
-"""Makes what a new data folder lacks: a development CA, a signing certificate, the log's key. Existing files are kept."""
+"""Makes what a new data folder lacks: development CA, signing certificate, log key. Existing files are kept."""
 
 import logging
 import secrets

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -147,8 +146,10 @@ def _check_coverage(policy: Policy, screening: Screening) -> None:
             f"policy {policy.name}: nobody looks for {said}. Add a classifier, or accept each gap by name with a "
             "reason under [[accepted_gap]]."
         )
-    for gap in policy.accepted_gaps:
-        log.warning("policy %s accepts that nobody looks for %s at %s", policy.name, gap.category, gap.stage.value)
+    for gap in describe_gaps(policy):
+        log.warning(
+            "policy %s accepts that nobody looks for %s at %s", policy.name, ", ".join(gap["categories"]), gap["stage"]
+        )
     for category, stage in stale_gaps(policy, claims):
         log.warning("policy %s accepts a gap that is none: %s at %s", policy.name, category, stage.value)
 
@@ -192,6 +193,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def describe_gaps(policy: Policy) -> Sequence[dict[str, str]]:
-    """Accepted gaps as `/health` shows them."""
-    return [{"category": g.category, "stage": g.stage.value, "reason": g.reason} for g in policy.accepted_gaps]
+def describe_gaps(policy: Policy) -> list[dict[str, Any]]:
+    """Accepted gaps as start and `/health` show them: those of one stage and reason together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for gap in policy.accepted_gaps:
+        together.setdefault((gap.stage.value, gap.reason), []).append(gap.category)
+    return [{"stage": stage, "categories": found, "reason": why} for (stage, why), found in together.items()]
