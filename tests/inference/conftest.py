@@ -36,7 +36,7 @@ def klein(klein_folder: Path) -> FluxEngine:
     return FluxEngine(FluxEngine.Options(model=str(klein_folder), device="cpu"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def order_for() -> Callable[..., RenderOrder]:
     """Makes an order an engine's model can render, with single fields changed."""
 

@@ -154,7 +154,9 @@ def test_an_input_picture_shapes_the_result_the_more_the_smaller_the_strength(
     assert told == [(1, 2), (2, 2)]
     assert edited.shape == (64, 64, 3)
     assert np.array_equal(edited, draw(flux, order))
-    assert not np.array_equal(edited, draw(flux, order_for(flux, init_pixels=picture(64, 64, 4), strength=0.5, steps=4)))
+    assert not np.array_equal(
+        edited, draw(flux, order_for(flux, init_pixels=picture(64, 64, 4), strength=0.5, steps=4))
+    )
 
 
 def test_an_input_picture_of_another_size_is_cut_and_resized(flux: FluxEngine, order_for: OrderFor) -> None:
