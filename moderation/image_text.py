@@ -35,6 +35,10 @@ _PROBE_WORD = "FLUXGATE"
 class RapidOcr:
     """Finds lines of Latin and Chinese script, upright or turned, with RapidOCR's models on onnxruntime.
 
+    Small letters alone on a large empty ground are missed: at 1024 x 1024 those of 11 pixels' size are and those of 14
+    are read, at 1536 x 1024 those of 14 are and those of 18 are read. On photographs 14 pixels were read in 20 of 20
+    pictures. Mirrored words are not read.
+
     `version` names rapidocr's release and the digest of its three models. One picture is read at a time: a second
     thread waits, because the library keeps state between its steps.
     """

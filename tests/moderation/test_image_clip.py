@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from pydantic import ValidationError
 from moderation.classifiers import ImageClassifier, Pixels
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.image_clip import Clip
+from policies import findings
 from policies.findings import Stage
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
-TABLE = {
+TABLE: dict[str, Any] = {
     "category": [
         {"id": "weapons", "prompts": ["a photo of a gun", "a photo of a knife used as a weapon"]},
         {"id": "gore", "prompts": ["a photo of an open wound"]},
@@ -90,11 +92,11 @@ def test_the_score_is_the_mass_of_the_categorys_sentences_beside_the_benign_ones
             prompt: math.exp(
                 model.logit_scale.exp() * (model.encode_text(tokenizer([prompt]), normalize=True)[0] @ picture)
             )
-            for group in (*TABLE["category"], TABLE["benign"])  # type: ignore[misc]
+            for group in (*TABLE["category"], TABLE["benign"])
             for prompt in group["prompts"]
         }
-    weapons = sum(mass[prompt] for prompt in TABLE["category"][0]["prompts"])  # type: ignore[index]
-    benign = sum(mass[prompt] for prompt in TABLE["benign"]["prompts"])  # type: ignore[call-overload]
+    weapons = sum(mass[prompt] for prompt in TABLE["category"][0]["prompts"])
+    benign = sum(mass[prompt] for prompt in TABLE["benign"]["prompts"])
     assert scores(clip, noise(3))["weapons"] == pytest.approx(weapons / (weapons + benign), abs=1e-5)
 
 
@@ -105,6 +107,14 @@ def clip_name(small: Small) -> str:
 def test_a_high_temperature_leaves_only_the_share_of_sentences(small: Small) -> None:
     flat = scores(small.part(prompt_temperature=1e6), noise(1))
     assert flat == pytest.approx({"weapons": 2 / 5, "gore": 1 / 4}, abs=1e-3)
+
+
+def test_the_shipped_sentences_fit_the_part_and_the_models_text_length(small: Small) -> None:
+    table = tomllib.loads((Path(findings.__file__).parent / "data" / "image_prompts.toml").read_text())
+    assert small.part(data=[table]).categories == {each["id"] for each in table["category"]}
+    tokenizer = open_clip.get_tokenizer("ViT-B-32", context_length=200)
+    sentences = [prompt for each in (*table["category"], table["benign"]) for prompt in each["prompts"]]
+    assert (tokenizer(sentences) != 0).sum(dim=1).max() <= SMALL["text_cfg"]["context_length"]
 
 
 def test_tables_add_up(small: Small) -> None:

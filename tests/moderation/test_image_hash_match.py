@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from moderation.classifiers import ImageClassifier, Pixels
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.image_hash_lists import InlineList, read_list, words_of
 from moderation.image_hash_match import LOW_QUALITY_SCORE, PdqList, dihedral_hashes
+from policies import findings
 from policies.findings import Finding, Stage
 
 TURNS: dict[str, Callable[[Pixels], Pixels]] = {
@@ -32,9 +34,9 @@ TURNS: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def sealed(pixels: Any) -> Pixels:
-    pixels = np.ascontiguousarray(pixels, dtype=np.uint8)
-    pixels.flags.writeable = False
-    return pixels
+    copy: Pixels = np.array(pixels, dtype=np.uint8, order="C")
+    copy.flags.writeable = False
+    return copy
 
 
 def clouds(seed: int, height: int = 600, width: int = 900) -> Pixels:
@@ -221,6 +223,13 @@ def test_the_derived_transposition_is_exact() -> None:
     words, _ = dihedral_hashes(picture)
     swapped = words_of([bytes.fromhex(full_size_hash(sealed(picture.swapaxes(0, 1))))])
     assert np.array_equal(words[:, 1:2], swapped)
+
+
+def test_the_shipped_test_card_is_found() -> None:
+    folder = Path(findings.__file__).parent / "data" / "hashes"
+    table = tomllib.loads((folder / "test_card.toml").read_text())
+    card = np.array(Image.open(folder / "test_card.png").convert("RGB"))
+    assert look(PdqList(PdqList.Options.model_validate({"data": [table]})), card).score >= 0.5
 
 
 def from_file(path: Path, **settings: Any) -> PdqList:
