@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from diffusers.utils.logging import disable_progress_bar
+from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+from transformers.utils import logging as transformers_logging
 
 from inference.cards import SHEET
 
@@ -74,7 +75,8 @@ def build(folder: Path) -> Path:
     stream = np.random.Generator(np.random.PCG64(SEED))
     for name in ("transformer", "vae", "text_encoder", "text_encoder_2"):
         _fill(name, getattr(pipeline, name), stream)
-    disable_progress_bar()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     pipeline.save_pretrained(str(folder), safe_serialization=True)
     (folder / SHEET).write_text(json.dumps(_SHEET, indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(_CARD, encoding="utf-8")
@@ -167,7 +169,6 @@ def _fill(component: str, module: torch.nn.Module, stream: np.random.Generator) 
         else:
             values = _uniform(shape, int(np.prod(shape[1:])), stream)
         parameter.data = torch.from_numpy(values).to(torch.float16)
-    module.to(torch.float16)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, stream: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:

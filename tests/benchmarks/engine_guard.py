@@ -1,11 +1,12 @@
 """Guard: the engine's render against diffusers' own `pipeline(...)`, equal bit for bit and hardly slower.
 
-    python tests/benchmarks/engine_guard.py [MODEL] [--rounds 15] [--size 256] [--steps 4] [--device auto]
+    python -m tests.benchmarks.engine_guard [MODEL] [--rounds 15] [--size 256] [--steps 4] [--device auto]
 
 MODEL: a folder in diffusers' layout or a hub id; by default the embedded demo model. Both sides share one loaded
 pipeline and alternate in one process; each round's ratio is ours over theirs, from prompt string to uint8 pixels.
 Prints one JSON line; exits 1 if a picture differs or the median ratio exceeds 1.05.
 """
+# ruff: noqa: E402 - the mend must be in place before anything imports torchvision
 
 import argparse
 import json

@@ -144,7 +144,7 @@ def test_a_cancelled_render_stops_at_the_next_step_and_the_next_order_is_unharme
     assert np.array_equal(draw(engine, order_for(engine)), before)
 
 
-def test_an_input_picture_shapes_the_result_the_more_the_smaller_the_strength(
+def test_an_input_picture_shapes_the_result_and_shortens_the_way_by_its_strength(
     flux: FluxEngine, order_for: OrderFor
 ) -> None:
     start = picture(64, 64)
