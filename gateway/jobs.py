@@ -57,11 +57,11 @@ class Jobs:
         """Jobs this process is working on."""
         return len(self._running)
 
-    async def start(self) -> None:
-        """Takes over what a dead process left, and keeps doing so."""
-        await asyncio.to_thread(self._parts.engine.dispose)
-        await self._recover()
-        self._keeper = asyncio.create_task(self._keep())
+    async def start(self, *, take_over: bool = True) -> None:
+        """Renews leases from now on; also takes over what a dead process left, and keeps doing so."""
+        if take_over:
+            await self._recover()
+        self._keeper = asyncio.create_task(self._keep(take_over))
 
     async def accept(self, who: Principal, request: ImageRequest) -> None:
         """Makes the request a job and starts on it. Raises `QueueIsFull`; nothing is written then."""
@@ -88,6 +88,11 @@ class Jobs:
             self._running[job_id].cancel.set()
         with self._parts.engine.begin() as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True))
+
+    def steps_done_here(self, job_id: str) -> int:
+        """Denoising steps done by this process."""
+        running = self._running.get(job_id)
+        return running.steps_done if running else 0
 
     def steps_done(self, row: Row[tuple[object, ...]]) -> int:
         """Denoising steps done, fresher than the row where the job runs here."""
@@ -157,12 +162,13 @@ class Jobs:
 
     # -- leases and recovery ------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
+    async def _keep(self, take_over: bool) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
                 await asyncio.to_thread(self._renew)
-                await self._recover()
+                if take_over:
+                    await self._recover()
             except Exception as failure:  # noqa: BLE001  a database away for a moment must not end the keeping
                 log.warning("leases could not be renewed: %s", type(failure).__name__)
 

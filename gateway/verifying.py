@@ -14,33 +14,35 @@ from provenance.watermarkers import Watermarker
 
 
 class Verifier:
-    """Verification with this gateway's records behind it. Safe to use from many threads."""
+    """Verification with this gateway's records behind it, or none. Safe to use from many threads."""
 
-    def __init__(self, reader: ManifestReader, watermarker: Watermarker, engine: Engine, limits: Limits) -> None:
-        self._engine = engine
-        lookups = Lookups(
-            by_mark=lambda mark: self._known(images.c.mark == mark.hex()),
-            by_sha256=lambda digest: self._known(images.c.sha256 == digest),
-        )
+    def __init__(self, reader: ManifestReader, watermarker: Watermarker, engine: Engine | None, limits: Limits) -> None:
+        lookups = None
+        if engine is not None:
+            lookups = Lookups(
+                by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
+                by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
+            )
         self._parts = VerifyingParts(reader, (watermarker,), lookups, limits=limits)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
         return verify(self._parts, data)
 
-    def _known(self, condition: ColumnElement[bool]) -> KnownImage | None:
-        with reading(self._engine).connect() as connection:
-            row = connection.execute(select(images).where(condition)).first()
-        if row is None:
-            return None
-        return KnownImage(
-            content_id=row.content_id,
-            sha256=row.sha256,
-            mark=bytes.fromhex(row.mark or ""),
-            pdq=row.pdq,
-            pdq_quality=row.pdq_quality,
-            manifest_id=row.manifest_id,
-        )
+
+def _known(engine: Engine, condition: ColumnElement[bool]) -> KnownImage | None:
+    with reading(engine).connect() as connection:
+        row = connection.execute(select(images).where(condition)).first()
+    if row is None:
+        return None
+    return KnownImage(
+        content_id=row.content_id,
+        sha256=row.sha256,
+        mark=bytes.fromhex(row.mark or ""),
+        pdq=row.pdq,
+        pdq_quality=row.pdq_quality,
+        manifest_id=row.manifest_id,
+    )
 
 
 def to_dict(found: Verification) -> dict[str, Any]:

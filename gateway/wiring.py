@@ -76,9 +76,9 @@ def wire(folder: DataFolder) -> Parts:
     settings = folder.settings
     # 1. The policy, and the classifiers it asks.
     policy = load_policy(settings.policy_name)
-    screening = _screening(settings, policy)
+    screening = screening_of(settings, policy)
     # 2. What the policy rules on, somebody must look at.
-    _check_coverage(policy, screening)
+    check_coverage(policy, screening)
     # 3. The engine.
     dispatcher = Dispatcher(
         build_part("engines", settings.engine, _engine_options(folder)),
@@ -121,7 +121,8 @@ def wire(folder: DataFolder) -> Parts:
     )
 
 
-def _screening(settings: Settings, policy: Policy) -> Screening:
+def screening_of(settings: Settings, policy: Policy) -> Screening:
+    """The policy's classifiers, built with the operator's options over the policy's. Raises `BootError`."""
     def built(kind: str) -> list[Any]:
         return [_classifier(settings, use) for use in policy.classifiers if use.kind == kind]
 
@@ -138,7 +139,8 @@ def _classifier(settings: Settings, use: ClassifierUse) -> Any:
     return build_part(_KINDS[use.kind], use.part, {**use.options, **settings.parts.get(use.part, {})})
 
 
-def _check_coverage(policy: Policy, screening: Screening) -> None:
+def check_coverage(policy: Policy, screening: Screening) -> None:
+    """Raises `BootError` if nobody looks for what the policy rules on; says aloud which gaps it accepts."""
     claims = screening.claims()
     if gaps := uncovered(policy, claims):
         said = ", ".join(f"{category} at {stage.value}" for category, stage in gaps)

@@ -92,7 +92,8 @@ def list_keys(
         typer.echo("No keys. Make one: fluxgate keys create --tenant NAME")
         return
     id_column = Column("id", no_wrap=True, min_width=16)  # an id cut short is of no use to rotate or revoke
-    table = Table(id_column, "tenant", "label", "state", "level", "scopes", "made", "expires")
+    names = ("tenant", "label", "state", "level", "scopes", "made", "expires")
+    table = Table(id_column, *(Column(name, overflow="fold") for name in names))
     for record in records:
         told = _described(record)
         state = told["state"] if record.replaced_by is None else f"{told['state']}, replaced by {record.replaced_by}"

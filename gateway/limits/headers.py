@@ -4,8 +4,6 @@
 policy names with q (quota), w (window, seconds), r (remaining) and t (seconds until more quota is available).
 """
 
-import math
-
 from gateway.limits.quotas import RateState
 
 DEGRADED_HEADER = "X-Fluxgate-Limits"
@@ -20,9 +18,7 @@ def limit_headers(*states: RateState) -> dict[str, str]:
     quotas = [quota for state in states for quota in state.quotas]
     headers = {
         "RateLimit-Policy": ", ".join(f'"{quota.name}";q={quota.allowed};w={quota.window_seconds}' for quota in quotas),
-        "RateLimit": ", ".join(
-            f'"{quota.name}";r={quota.remaining};t={math.ceil(quota.reset_seconds)}' for quota in quotas
-        ),
+        "RateLimit": ", ".join(f'"{quota.name}";r={quota.remaining};t={quota.reset_seconds}' for quota in quotas),
     }
     waits = [state.retry_after_seconds for state in states if state.retry_after_seconds is not None]
     if waits:

@@ -1,5 +1,6 @@
 """The words of limits: what is allowed, where a caller stands, and the two ways of being told to wait."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,8 +43,11 @@ class LimitSettings:
 
 
 class Quota(NamedTuple):
-    """Where a caller stands with one limit: a window now `into_seconds` old, and the one before, weighing in with the
-    part of it that the last `window_seconds` still cover. `unit`: counts are in this part of the unit callers know.
+    """Where a caller stands with one limit.
+
+    `previous`, `current`: counts of the window before and of this one, `into_seconds` old. If it `slides`, the one
+    before weighs in with the part of it that the last `window_seconds` still cover. `unit`: counts are in this part of
+    the unit callers know.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Quota(NamedTuple):
     previous: int
     current: int
     into_seconds: float
+    slides: bool = True
     unit: int = 1
 
     @property
@@ -66,15 +71,19 @@ class Quota(NamedTuple):
         return self.left // self.unit
 
     @property
-    def reset_seconds(self) -> float:
-        """Until more becomes available; 0 if nothing is used. Solves floor(previous * weight) + current < used."""
-        target = self.limit - self.left - 1
+    def reset_seconds(self) -> int:
+        """Whole seconds after which more is available; 0 if nothing is used."""
         to_end = self.window_seconds - self.into_seconds
-        if self.current > target:
-            return to_end + max(0.0, self.window_seconds * (1 - (target + 1) / self.current)) if self.current else 0.0
+        if not self.slides:
+            return math.ceil(to_end) if self.current else 0
+        # Solves floor(previous * weight) + current <= target: true after, not at, the moment found; hence floor + 1.
+        target = self.limit - self.left - 1
+        if self.current > max(0, target):
+            faded = max(0.0, 1 - (target + 1) / self.current)
+            return math.floor(to_end + self.window_seconds * faded) + 1
         if self.previous == 0:
-            return 0.0
-        return max(0.0, to_end - self.window_seconds * (target - self.current + 1) / self.previous)
+            return 0
+        return math.floor(max(0.0, to_end - self.window_seconds * (target - self.current + 1) / self.previous)) + 1
 
 
 class RateState(NamedTuple):

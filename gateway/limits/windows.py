@@ -120,15 +120,15 @@ class DayBudgets:
 def rate_limited(quotas: tuple[Quota, ...], degraded: bool) -> RateLimited:
     """The refusal by the first quota that is used up; the wait is the longest of all that are, in whole seconds."""
     used_up = [quota for quota in quotas if quota.left == 0]
-    seconds = max(1, math.ceil(max(quota.reset_seconds for quota in used_up)))
+    seconds = max(1, *(quota.reset_seconds for quota in used_up))
     return RateLimited(seconds, used_up[0].name, RateState(quotas, degraded, seconds))
 
 
 def budget_state(
     limit: int, used: int, now: float, degraded: bool, retry_after_seconds: int | None = None
 ) -> RateState:
-    """`limit`, `used`: thousandths of megapixel-steps. A day's window slides not: nothing weighs in from yesterday."""
-    quota = Quota(BUDGET_LIMIT, limit, DAY_SECONDS, max(0, limit - used), 0, used, now % DAY_SECONDS, MILLI)
+    """`limit`, `used`: thousandths of megapixel-steps. A day does not slide."""
+    quota = Quota(BUDGET_LIMIT, limit, DAY_SECONDS, max(0, limit - used), 0, used, now % DAY_SECONDS, False, MILLI)
     return RateState((quota,), degraded, retry_after_seconds)
 
 

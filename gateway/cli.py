@@ -1,0 +1,73 @@
+"""The command line: `fluxgate serve | demo | generate | verify | log | keys | policy`."""
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+# Everything runs from local files; a hub is asked only when a model is named that is not one.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import typer  # noqa: E402
+
+from gateway.commands.demo import demo  # noqa: E402
+from gateway.commands.generate import generate  # noqa: E402
+from gateway.commands.keys import keys_app  # noqa: E402
+from gateway.commands.log import log_app  # noqa: E402
+from gateway.commands.policy import policy_app  # noqa: E402
+from gateway.commands.serve import serve_command  # noqa: E402
+from gateway.commands.verify import verify_command  # noqa: E402
+from gateway.version import SYSTEM, SYSTEM_VERSION  # noqa: E402
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="A self-hosted gateway for FLUX image generation: every request screened, every picture marked, signed and "
+    "logged, or it does not leave.",
+    epilog="Start here: [bold]fluxgate demo[/bold]",
+)
+app.command("serve")(serve_command)
+app.command("demo")(demo)
+app.command("generate")(generate)
+app.command("verify")(verify_command)
+app.add_typer(log_app, name="log")
+app.add_typer(keys_app, name="keys")
+app.add_typer(policy_app, name="policy")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{SYSTEM} {SYSTEM_VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Console script. What an operator can mend is said in one line; anything else is a bug and shows its traceback."""
+    from gateway.errors import GatewayError
+    from gateway.parts import BootError
+    from gateway.server import PortTaken
+    from gateway.settings import SettingsError
+    from inference.errors import InferenceError
+    from policies.errors import PolicyError
+    from provenance.errors import ProvenanceError
+
+    try:
+        app()
+    except (BootError, GatewayError, InferenceError, PolicyError, PortTaken, ProvenanceError, SettingsError) as failure:
+        typer.echo(f"fluxgate: {failure}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""`fluxgate generate`: one picture from the command line, through the same house as every other."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop
+from gateway.settings import load_settings
+
+_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw, in words.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .jpg or .webp.")],
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal pixels.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale, for models that use it.")] = None,
+    model: Annotated[str | None, typer.Option(help="A folder or hub id; default: as in the settings.")] = None,
+    policy: Annotated[str | None, typer.Option(help="demo, default, strict, or a policy file.")] = None,
+    level: Annotated[int, typer.Option(min=0, max=3, help="Assurance level to ask with.")] = 0,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Draw one picture: screened, marked, signed and logged like any other. No server is needed.
+
+    Exit codes: 0 written, 1 stopped by the policy, 2 unusable request or setting, 3 failed here.
+    """
+    form = _FORMATS.get(output.suffix.lower())
+    if form is None:
+        stop(f"--output {output}: the name must end in {', '.join(_FORMATS)}")
+    if not output.parent.is_dir():
+        stop(f"--output {output}: there is no folder {output.parent}")
+    wish = {
+        "prompt": prompt,
+        "seed": seed,
+        "width": width,
+        "height": height,
+        "steps": steps,
+        "guidance": guidance,
+        "output_format": form,
+    }
+    settings = load_settings(data_dir, {"model": model, "policy": policy})
+    result, data = asyncio.run(_draw(settings, wish, level, quiet=as_json))
+    if data is not None:
+        output.write_bytes(data)
+        result["file"] = str(output)
+    _report(result, as_json)
+    raise typer.Exit({"delivered": 0, "held": 1, "refused": 1, "failed": 3}[result["outcome"]])
+
+
+async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool) -> tuple[dict[str, Any], bytes | None]:
+    from gateway.auth.identity import Assurance, Principal, Scope
+    from gateway.data_folder import open_data_folder
+    from gateway.desk import Desk, Wish
+    from gateway.exchange import Delivered
+    from gateway.jobs import Jobs
+    from gateway.problems import problem_of_outcome
+    from gateway.wiring import wire
+
+    console = Console(stderr=True, quiet=quiet)
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    ) as bar:
+        task = bar.add_task("Loading the classifiers and the model", total=None)
+        parts = await asyncio.to_thread(lambda: wire(open_data_folder(settings.data_dir, settings)))
+        jobs = Jobs(parts)
+        try:
+            await parts.dispatcher.start()
+            await jobs.start(take_over=False)
+            desk = Desk(parts, jobs)
+            request = desk.complete(Wish(**wish), "cli", "cli", {"guidance": "--guidance"})
+            bar.update(task, description="Screening, drawing, sealing", total=request.steps)
+            # Whoever can open the data folder is the operator; the log names the caller as such.
+            who = Principal("operator", "operator", frozenset({Scope.GENERATE}), Assurance(level))
+            await desk.accept(who, request)
+            waiting = asyncio.ensure_future(jobs.finished(request.id))
+            while not waiting.done():
+                bar.update(task, completed=jobs.steps_done_here(request.id))
+                await asyncio.wait((waiting,), timeout=0.1)
+            outcome = waiting.result()
+            bar.update(task, completed=request.steps)
+        finally:
+            await jobs.close()
+            await parts.close()
+    result: dict[str, Any] = {
+        "outcome": type(outcome).__name__.lower(),
+        "request_id": request.id,
+        "seed": request.seed,
+        "log_index": outcome.receipt.index,
+    }
+    problem = problem_of_outcome(outcome)
+    if problem is None and isinstance(outcome, Delivered):
+        result |= {"content_id": outcome.image.content_id, "sha256": outcome.image.sha256, "model": outcome.image.model}
+        return result, parts.pictures.file(request.id, outcome.image.media_type)
+    if problem is not None:
+        result |= {"code": problem.code, "detail": problem.detail, "remedy": problem.remedy}
+        if problem.statement:
+            result["statement_of_reasons"] = problem.statement.to_dict()
+    return result, None
+
+
+def _report(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
+    elif result["outcome"] == "delivered":
+        typer.echo(f"{result['file']}: {result['content_id']}, seed {result['seed']}, log entry {result['log_index']}")
+        typer.echo(f"Check it with: fluxgate verify {result['file']}")
+    else:
+        typer.echo(f"No picture: {result['detail']}", err=True)
+        if result["remedy"]:
+            typer.echo(result["remedy"], err=True)
+        typer.echo(f"Request {result['request_id']}, log entry {result['log_index']}.", err=True)

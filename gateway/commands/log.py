@@ -1,0 +1,144 @@
+"""`fluxgate log`: reads, exports and checks the transparency log. Nothing here writes to it or repairs it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop
+
+log_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Read, export and check the tamper-evident log.",
+)
+
+_FAULTS_FOUND = 1
+
+
+@log_app.command(epilog="Example: fluxgate log verify --folder exported-log --vkey \"$(cat exported-log/vkey)\"")
+def verify(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    folder: Annotated[Path | None, typer.Option(help="Check an exported log instead; needs no database.")] = None,
+    vkey: Annotated[str | None, typer.Option(help="The log's public key; default: the one beside the log.")] = None,
+    receipt: Annotated[list[Path] | None, typer.Option(help="A receipt to hold against the log; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Derive everything anew: entries, tree, every checkpoint, and receipts kept elsewhere. Reports, never repairs.
+
+    A key that lies beside the log proves only that the log fits itself; keep the key and receipts elsewhere to hold the
+    log against its operator. Exit codes: 0 intact, 1 faults found, 2 could not be checked.
+    """
+    from gateway.data_folder import open_data_folder
+    from provenance.log.fsck import fsck
+    from provenance.log.receipts import ReceiptInvalid, verify_receipt
+
+    source: Any
+    if folder is not None:
+        source, beside = folder, folder / "vkey"
+    else:
+        opened = open_data_folder(existing(data_dir))
+        source, beside = opened.engine_for_log, opened.keys / "log.vkey"
+    if vkey is None:
+        if not beside.is_file():
+            stop(f"there is no {beside}: name the log's public key with --vkey")
+        vkey = beside.read_text("utf-8").strip()
+    receipts = {path: _read_receipt(path) for path in receipt or ()}
+    report = fsck(source, vkey, [each.checkpoint for each in receipts.values()])
+    faults = [{"code": f.code, "place": f.place, "detail": f.detail} for f in report.faults]
+    for path, each in receipts.items():
+        try:
+            verify_receipt(each, vkey)
+        except ReceiptInvalid as failure:
+            faults.append({"code": "receipt", "place": str(path), "detail": str(failure)})
+    if as_json:
+        said = {"intact": not faults, "entries": report.size, "root": report.root, "checkpoints": report.checkpoints}
+        typer.echo(orjson.dumps(said | {"faults": faults}, option=orjson.OPT_INDENT_2).decode())
+    elif not faults:
+        held = f", {len(receipts)} receipts held against it" if receipts else ""
+        typer.echo(f"Intact: {report.size} entries, {report.checkpoints} checkpoints{held}, {report.seconds:.2f} s.")
+        typer.echo(f"Root {report.root}")
+    else:
+        typer.echo(f"NOT intact: {len(faults)} faults in a log of {report.size} entries.")
+        for fault in faults:
+            typer.echo(f"  {fault['code']} at {fault['place']}: {fault['detail']}")
+    raise typer.Exit(_FAULTS_FOUND if faults else 0)
+
+
+@log_app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to bring up to date: C2SP tiles, checkpoint, vkey.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Write the log as files (C2SP tlog-tiles) that anyone can check with no database, and that any web server serves."""
+    from gateway.data_folder import open_data_folder
+    from provenance.log import export as exporting
+
+    opened = open_data_folder(existing(data_dir))
+    head = exporting.export(opened.engine_for_log, folder, (opened.keys / "log.vkey").read_text("utf-8").strip())
+    typer.echo(f"{folder}: {head.size} entries. Check it with: fluxgate log verify --folder {folder}")
+
+
+@log_app.command(name="list")
+def list_entries(
+    since: Annotated[int, typer.Option(min=0, help="First index.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Show entries: what was decided and why, by ids and categories."""
+    from provenance.log.entries import read_leaf
+
+    ledger = _ledger(data_dir)
+    rows = [{"index": each.index, **read_leaf(each.leaf)} for each in ledger.entries(since, limit)]
+    if as_json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        return
+    table = Table("index", "time", "outcome", "stage", "categories", "request", "picture")
+    for row in rows:
+        categories = sorted({reason["category"] for reason in row.get("reasons", ())}) or [row.get("failure", "")]
+        table.add_row(
+            str(row["index"]),
+            row["time"],
+            row["outcome"],
+            row["stage"],
+            ", ".join(categories),
+            row["request_id"],
+            row.get("content_id", ""),
+        )
+    Console().print(table)
+
+
+@log_app.command()
+def receipt(
+    request_id: Annotated[str, typer.Argument(help="The request's id, as answers and `fluxgate log list` show it.")],
+    proof: Annotated[bool, typer.Option("--tlog-proof", help="As c2sp.org/tlog-proof@v1 instead of JSON.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Print a request's receipt: its entry, and the proof that the log holds it."""
+    found = _ledger(data_dir).receipt_for(request_id)
+    if found is None:
+        stop(f"the log has no entry for request {request_id}")
+    typer.echo(found.tlog_proof() if proof else found.to_json())
+
+
+def _ledger(data_dir: Path) -> Any:
+    from gateway.data_folder import open_data_folder
+    from gateway.provisioning import log_signer
+    from provenance.log.ledger import Ledger
+
+    opened = open_data_folder(existing(data_dir))
+    return Ledger(opened.engine_for_log, log_signer(opened.keys))
+
+
+def _read_receipt(path: Path) -> Any:
+    from provenance.log.receipts import Receipt
+
+    try:
+        text = path.read_text("utf-8")
+    except OSError as failure:
+        stop(f"the receipt {path} cannot be read: {failure.strerror}")
+    return Receipt.from_json(text) if text.startswith("{") else Receipt.from_tlog_proof(text)

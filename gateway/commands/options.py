@@ -1,0 +1,29 @@
+"""Options that every command shares, spelled once."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from gateway.settings import DATA_DIR_VARIABLE
+
+DEFAULT_DATA_DIR = Path("fluxgate-data")
+
+DataDir = Annotated[
+    Path,
+    typer.Option("--data-dir", envvar=DATA_DIR_VARIABLE, help="Folder with the gateway's keys, database and pictures."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def existing(data_dir: Path) -> Path:
+    """The folder, if it is one: commands that only read do not make it. Ends the command otherwise."""
+    if not data_dir.is_dir():
+        stop(f"there is no data folder {data_dir}: name it with --data-dir; `fluxgate serve` or `demo` makes one")
+    return data_dir
+
+
+def stop(message: str, code: int = 2) -> NoReturn:
+    """Ends the command with a message on standard error."""
+    typer.echo(f"fluxgate: {message}", err=True)
+    raise typer.Exit(code)

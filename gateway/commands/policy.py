@@ -1,0 +1,81 @@
+"""`fluxgate policy`: reads a policy the way the gateway does, and says what it would do."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from gateway.settings import load_settings
+
+policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Read and check policies.")
+
+
+@policy_app.callback()
+def policies() -> None:
+    """Read and check policies."""
+
+
+@policy_app.command(epilog="Example: fluxgate policy check my-policy.toml")
+def check(
+    policy: Annotated[str | None, typer.Argument(help="demo, default, strict, or a file; default: the settings' own.")] = None,
+    build: Annotated[bool, typer.Option(help="Also build its classifiers, as a start of the gateway would.")] = True,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Check a policy: can it be loaded, is every category looked for, which gaps does it accept and why.
+
+    Exit codes: 0 the gateway would start on it, 2 it would not, and why.
+    """
+    from gateway.wiring import check_coverage, describe_gaps, screening_of
+    from policies.loading import load_policy
+
+    settings = load_settings(data_dir, {"policy": policy})
+    found = load_policy(settings.policy_name)
+    if build:
+        screening = screening_of(settings, found)
+        try:
+            check_coverage(found, screening)
+        finally:
+            screening.close()
+    rules = [
+        {
+            "id": rule.id,
+            "verdict": rule.verdict.word,
+            "floor": floor,
+            "categories": sorted(rule.categories),
+            "stages": sorted(stage.value for stage in rule.stages),
+            "assurance": [rule.min_assurance, rule.below_assurance - 1],
+            "thresholds": {**dict(rule.thresholds), **({} if rule.other is None else {"other": rule.other})},
+        }
+        for group, floor in ((found.floor, True), (found.rules, False))
+        for rule in group
+    ]
+    said = {
+        "name": found.name,
+        "version": found.version,
+        "digest": found.digest,
+        "classifiers": [{"kind": use.kind, "part": use.part} for use in found.classifiers],
+        "rules": rules,
+        "accepted_gaps": describe_gaps(found),
+        "classifiers_built": build,
+    }
+    if as_json:
+        typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console()
+    console.print(f"[bold]{found.name}[/bold] version {found.version}, {found.digest}", soft_wrap=True)
+    table = Table("rule", "verdict", "categories", "stages", "levels", "from score")
+    for rule, source in zip(rules, (*found.floor, *found.rules), strict=True):
+        low, high = source.min_assurance, source.below_assurance - 1
+        scores = ", ".join(f"{name} {score:g}" for name, score in rule["thresholds"].items())  # type: ignore[attr-defined]
+        verdict = f"{source.verdict.word} (floor)" if rule["floor"] else source.verdict.word
+        stages = ", ".join(sorted(stage.value for stage in source.stages))
+        table.add_row(source.id, verdict, ", ".join(sorted(source.categories)), stages, f"{low}-{high}", scores)
+    console.print(table)
+    for gap in describe_gaps(found):
+        categories = ", ".join(gap["categories"])
+        console.print(f"Accepted gap at {gap['stage']}: {categories}. {gap['reason']}", soft_wrap=True)
+    console.print("The gateway would start on it." if build else "Loaded; its classifiers were not built.")
