@@ -19,7 +19,7 @@ log_app = typer.Typer(
 _FAULTS_FOUND = 1
 
 
-@log_app.command(epilog="Example: fluxgate log verify --folder exported-log --vkey \"$(cat exported-log/vkey)\"")
+@log_app.command(epilog='Example: fluxgate log verify --folder exported-log --vkey "$(cat exported-log/vkey)"')
 def verify(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     folder: Annotated[Path | None, typer.Option(help="Check an exported log instead; needs no database.")] = None,

@@ -20,7 +20,9 @@ def policies() -> None:
 
 @policy_app.command(epilog="Example: fluxgate policy check my-policy.toml")
 def check(
-    policy: Annotated[str | None, typer.Argument(help="demo, default, strict, or a file; default: the settings' own.")] = None,
+    policy: Annotated[
+        str | None, typer.Argument(help="demo, default, strict, or a file; default: the settings' own.")
+    ] = None,
     build: Annotated[bool, typer.Option(help="Also build its classifiers, as a start of the gateway would.")] = True,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,

@@ -16,7 +16,9 @@ _COULD_NOT_CHECK = 3
 def verify_command(
     file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP file from anywhere.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    anchor: Annotated[Path | None, typer.Option(help="PEM of the root to trust; default: the data folder's own.")] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="PEM of the root to trust; default: the data folder's own.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a picture: was it made here, and is it unchanged? Nothing is sent anywhere and nothing is kept.
