@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from provenance.claims import Claim, SealedImage
-from provenance.encoding import Limits, decode, encode
+from provenance.encoding import decode_own, encode
 from provenance.errors import MarkUnreadable, ReadBackFailed, UnreadableImage
 from provenance.fingerprint import pdq, sha256
 from provenance.labels import attach, packet
@@ -75,7 +75,7 @@ def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> 
         encoded = encode(marked, claim.media_type, claim.quality)
         if claim.media_type == "image/png" or not watermarker.marks:  # lossless: embed has read the mark back
             return marked, encoded
-        found = watermarker.detect(decode(encoded, _own_limits(encoded, pixels)))
+        found = watermarker.detect(decode_own(encoded, claim.media_type))
         if found is not None and found.mark == claim.mark:
             return marked, encoded
     raise MarkUnreadable(f"{claim.media_type} at quality {claim.quality} does not keep the mark; ask for a higher one")
@@ -93,7 +93,7 @@ def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -
     if credential.state is not CredentialState.TRUSTED:
         raise ReadBackFailed(f"the credential reads {credential.state}: {', '.join(credential.codes) or 'no codes'}")
     try:
-        final = decode(data, _own_limits(data, marked))
+        final = decode_own(data, claim.media_type)
     except UnreadableImage as cause:
         raise ReadBackFailed("the finished file cannot be decoded") from cause
     if final.shape != marked.shape:
@@ -105,13 +105,8 @@ def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -
     return credential, final
 
 
-def _own_limits(data: bytes, pixels: Pixels) -> Limits:
-    """A file of our own making is as large as it is."""
-    return Limits(max_bytes=len(data), max_pixels=pixels.shape[0] * pixels.shape[1])
-
-
 def _psnr_db(one: Pixels, other: Pixels) -> float:
     """Peak signal-to-noise ratio over all channels; infinite for equal pictures."""
-    difference = one.astype(np.int16) - other
-    squares = float(np.vdot(difference.ravel().astype(np.float32), difference.ravel().astype(np.float32)))
+    difference = np.subtract(one, other, dtype=np.float32).ravel()
+    squares = float(np.dot(difference, difference))
     return float("inf") if squares == 0 else float(10 * np.log10(255**2 * difference.size / squares))

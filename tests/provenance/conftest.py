@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from provenance_operator import Gateway, make_claim, make_gateway
-from provenance_pictures import make_picture
 
 from provenance.claims import MediaType, SealedImage
 from provenance.sealing import seal
 from provenance.watermarkers import Pixels
+from tests.provenance.operators import Gateway, make_claim, make_gateway
+from tests.provenance.pictures import make_picture
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imwatermark import WatermarkDecoder
-from provenance_pictures import make_picture, photographs, reencoded_as_jpeg
 
 from provenance.errors import MarkUnreadable
 from provenance.library_watermark import LibraryWatermark
 from provenance.payload import CODE_BITS, WEAK_BITS, protect, recover, to_bits
 from provenance.watermarkers import Pixels, UnsafeUnmarked
+from tests.provenance.pictures import make_picture, photographs, reencoded_as_jpeg
 
 WATERMARK = LibraryWatermark(LibraryWatermark.Options())
 MARK = bytes.fromhex("0123456789abcdef")

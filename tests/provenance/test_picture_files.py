@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from provenance_pictures import make_picture
 
 from provenance import encoding
-from provenance.encoding import MEDIA_TYPES, Limits, decode, encode
+from provenance.encoding import MEDIA_TYPES, Limits, decode, decode_own, encode
 from provenance.errors import UnreadableImage
 from provenance.headers import png_chunk, read_header
+from tests.provenance.pictures import make_picture
 
 LIMITS = Limits()
 
@@ -35,6 +35,27 @@ def test_our_png_is_lossless_for_every_size_as_pillow_reads_it(height: int, widt
 
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
     assert np.array_equal(decode(data, LIMITS), pixels)
+
+
+@pytest.mark.parametrize("media_type", list(MEDIA_TYPES))
+def test_own_files_are_read_back_as_any_decoder_reads_them(media_type: str) -> None:
+    data = encode(make_picture(50, 70), media_type, 95)
+
+    assert np.array_equal(decode_own(data, media_type), decode(data, LIMITS))
+
+
+def test_reading_back_is_strict() -> None:
+    data = encode(make_picture(50, 70), "image/png", 95)
+    foreign = saved(Image.fromarray(make_picture(50, 70)), "PNG")
+
+    for wrong in (data + b"\x00", data[:-1], data[:-12], foreign, b"", data.replace(b"IHDR", b"IHDr")):
+        with pytest.raises(UnreadableImage):
+            decode_own(wrong, "image/png")
+    for position in range(0, len(data), 97):
+        flipped = bytearray(data)
+        flipped[position] ^= 1
+        with pytest.raises(UnreadableImage):
+            decode_own(bytes(flipped), "image/png")
 
 
 def test_png_is_written_without_the_fast_library_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from provenance_operator import NOW, Gateway, make_claim
-from provenance_pictures import make_picture
 
 from provenance.certificates import CLAIM_SIGNING, check_chain, load_chain, load_key, make_csr, make_development_ca
 from provenance.encoding import encode
@@ -18,6 +16,8 @@ from provenance.errors import CertificateProblem, SigningFailed
 from provenance.manifest import definition
 from provenance.reading import CredentialState, ManifestReader
 from provenance.signing import LocalSigner, ManifestSigner
+from tests.provenance.operators import NOW, Gateway, make_claim
+from tests.provenance.pictures import make_picture
 
 
 def issue(
