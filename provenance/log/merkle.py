@@ -122,7 +122,7 @@ def consistency_ranges(old: int, new: int) -> list[Range]:
 
 def prove(ranges: Sequence[Range], nodes: Mapping[Node, bytes]) -> tuple[bytes, ...]:
     """The proof itself. `nodes` holds every node that covers one of `ranges`; raises `KeyError` otherwise."""
-    return tuple(_join([nodes[node] for node in cover(each)]) for each in ranges)
+    return tuple(_hash_of(each, nodes) for each in ranges)
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
@@ -191,6 +191,15 @@ def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, pro
 def _split(size: int) -> int:
     """The largest power of two below `size` (2.1.1)."""
     return 1 << (size - 1).bit_length() - 1
+
+
+def _hash_of(leaves: Range, nodes: Mapping[Node, bytes]) -> bytes:
+    start, end = leaves
+    count = end - start
+    if count & (count - 1) == 0:  # one whole node, as all but one of an inclusion proof's ranges are
+        level = count.bit_length() - 1
+        return nodes[level, start >> level]
+    return _join([nodes[node] for node in cover(leaves)])
 
 
 def _join(peaks: Sequence[bytes]) -> bytes:

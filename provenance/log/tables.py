@@ -4,9 +4,11 @@ Level 0 of the tree is `log_entries.leaf_hash`; of the levels above only every e
 for 256 below it, the hashes of tlog-tiles' higher tiles); any other node is computed from at most 128 stored ones.
 """
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from sqlalchemy import (
     BigInteger,
@@ -66,6 +68,9 @@ log_openings = Table(  # the one erasable table: see entries.py
 )
 
 
+_NEWEST = select(log_checkpoints.c.size, log_checkpoints.c.note).order_by(log_checkpoints.c.size.desc()).limit(1)
+
+
 class LogDamaged(LedgerUnavailable):
     """The stored log contradicts itself, its key or what this process saw of it earlier; nothing may be appended."""
 
@@ -75,9 +80,9 @@ def translated() -> Iterator[None]:
     """Turns every database failure into `LedgerUnavailable`. Statement parameters (salts) stay out of the message."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise LedgerUnavailable(f"the log's database failed: {type(error).__name__}") from cause
+        raise LedgerUnavailable(f"the log's database failed: {type(cause).__name__}") from cause
 
 
 @contextmanager
@@ -92,13 +97,11 @@ def write_transaction(engine: Engine, wait_seconds: float) -> Iterator[Connectio
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             with connection.begin():
-                driver = connection.connection.driver_connection
-                if driver is not None and driver.in_transaction:  # begun, deferred, by the driver or a listener
-                    connection.exec_driver_sql("ROLLBACK")
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
-                connection.exec_driver_sql("PRAGMA synchronous = FULL")
-                connection.exec_driver_sql("PRAGMA secure_delete = ON")
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                driver = _sqlite_between_transactions(connection)
+                driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+                driver.execute("PRAGMA synchronous = FULL")
+                driver.execute("PRAGMA secure_delete = ON")
+                driver.execute("BEGIN IMMEDIATE")
                 yield connection
         else:
             # Not REPEATABLE READ: its snapshot would be older than the lock it waited for.
@@ -119,25 +122,33 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
             connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             driver = connection.connection.driver_connection
-            if engine.dialect.name == "sqlite" and driver is not None and not driver.in_transaction:
-                connection.exec_driver_sql("BEGIN")
+            if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
+                driver.execute("BEGIN")
             yield connection
+
+
+def _sqlite_between_transactions(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection, taken out of a transaction that the driver or a listener began too early."""
+    driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+    if driver.in_transaction:
+        driver.execute("ROLLBACK")
+    return driver
 
 
 def create_tables(engine: Engine, wait_seconds: float) -> None:
     """Makes the tables that are missing; on SQLite also turns the write-ahead log on, which lasts."""
     if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        with engine.connect() as connection, connection.begin():
+            driver = _sqlite_between_transactions(connection)
+            driver.execute(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+            driver.execute("PRAGMA journal_mode = WAL")
     with write_transaction(engine, wait_seconds) as connection:
         metadata.create_all(connection)
 
 
 def latest_note(connection: Connection) -> tuple[int, str] | None:
     """(size, signed checkpoint) of the log's head, or None if the log has never been opened."""
-    newest = select(log_checkpoints.c.size, log_checkpoints.c.note).order_by(log_checkpoints.c.size.desc()).limit(1)
-    row = connection.execute(newest).first()
+    row = connection.execute(_NEWEST).first()
     return (row.size, row.note) if row else None
 
 
