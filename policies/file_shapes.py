@@ -1,4 +1,4 @@
-"""The shape of a policy file and of the floor: what may stand in them, checked once; meaning is checked in loading.py."""
+"""The shape of a policy file and of the floor: what may stand in them. What it means is checked in loading.py."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -23,7 +23,7 @@ StageName = Literal["prompt", "input_image", "output_image"]
 
 
 class Shape(BaseModel):
-    """Strict and closed: a threshold written as "0.9" or a misspelt field is a slip, and slips here are not guessed at."""
+    """Strict and closed: a threshold written as "0.9" or a misspelt field is a slip, and is not guessed at."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

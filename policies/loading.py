@@ -151,14 +151,13 @@ def _softens(rule: Rule, category: str, floor: tuple[Rule, ...]) -> bool:
         return False
     under = [base for base in floor if category in base.categories and base.stages & rule.stages]
     scales = {name for base in (rule, *under) for name, _ in base.thresholds} | {OTHER}
-    adds = any(
-        rule_score < floor_score
-        for base in under
-        for scale in scales
-        if (rule_score := rule.threshold_for(scale)) is not None
-        and (floor_score := base.threshold_for(scale)) is not None
-    )
-    return rule.verdict is Verdict.ALLOW or not adds
+
+    def adds_on(scale: str) -> bool:
+        score = rule.threshold_for(scale)
+        floors = [threshold for base in under if (threshold := base.threshold_for(scale)) is not None]
+        return score is not None and score < min(floors, default=1.0)
+
+    return rule.verdict is Verdict.ALLOW or not any(map(adds_on, scales))
 
 
 def _gaps(shapes: list[GapShape], path: Path) -> tuple[AcceptedGap, ...]:
