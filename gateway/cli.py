@@ -8,16 +8,16 @@ from typing import Annotated
 # Everything runs from local files; a hub is asked only when a model is named that is not one.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import typer  # noqa: E402
+import typer
 
-from gateway.commands.demo import demo  # noqa: E402
-from gateway.commands.generate import generate  # noqa: E402
-from gateway.commands.keys import keys_app  # noqa: E402
-from gateway.commands.log import log_app  # noqa: E402
-from gateway.commands.policy import policy_app  # noqa: E402
-from gateway.commands.serve import serve_command  # noqa: E402
-from gateway.commands.verify import verify_command  # noqa: E402
-from gateway.version import SYSTEM, SYSTEM_VERSION  # noqa: E402
+from gateway.commands.demo import demo
+from gateway.commands.generate import generate
+from gateway.commands.keys import keys_app
+from gateway.commands.log import log_app
+from gateway.commands.policy import policy_app
+from gateway.commands.serve import serve_command
+from gateway.commands.verify import verify_command
+from gateway.version import SYSTEM, SYSTEM_VERSION
 
 app = typer.Typer(
     no_args_is_help=True,

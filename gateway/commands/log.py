@@ -73,7 +73,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder to bring up to date: C2SP tiles, checkpoint, vkey.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Write the log as files (C2SP tlog-tiles) that anyone can check with no database, and that any web server serves."""
+    """Write the log as files (C2SP tlog-tiles) that anyone can check and any web server can serve."""
     from gateway.data_folder import open_data_folder
     from provenance.log import export as exporting
 

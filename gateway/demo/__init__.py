@@ -1,0 +1,1 @@
+"""The demonstration: a stranger's first minute, with every claim checked."""

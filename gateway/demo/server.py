@@ -1,0 +1,52 @@
+"""The real server as a process of its own, for as long as the demonstration needs it."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+
+_START_SECONDS = 180
+_STOP_SECONDS = 40
+
+
+class ServerDidNotStart(Exception):
+    """The server ended, or said nothing, before it answered; its log tells why."""
+
+
+@contextmanager
+def running_server(data_dir: Path, log_file: Path) -> Iterator[str]:
+    """`fluxgate serve` on a free loopback port. Yields its base URL; ends it with the block."""
+    command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(data_dir), "--port", "0"]
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
+        try:
+            yield _announced(process, log_file)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _announced(process: "subprocess.Popen[str]", log_file: Path) -> str:
+    lines: Queue[str] = Queue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        line = lines.get(timeout=_START_SECONDS)
+    except Empty:
+        line = ""
+    address = next((word for word in line.split() if word.startswith("http://")), None)
+    if address is None:
+        raise ServerDidNotStart(f"the server did not start; see {log_file}")
+    return address
