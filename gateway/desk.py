@@ -142,25 +142,28 @@ class Desk:
             raise bad("upload", "this model does not start from a picture", "Leave it out, or choose another model")
         return request
 
-    async def accept(self, who: Principal, request: ImageRequest) -> None:
-        """Debits the image budget and makes the request a job. Raises BudgetExhausted, QueueIsFull or NotFound."""
+    async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
+        """Debits the image budget and makes the request a job. Raises BudgetExhausted, QueueIsFull or NotFound.
+
+        Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
+        """
         if request.upload:
             await self.parts.uploads.exists(request.upload, who.tenant)
         await self.parts.limits.spend(who, request.cost)
         try:
-            await self.jobs.accept(who, request)
+            work = await self.jobs.accept(who, request)
         except BaseException:
             await self.parts.limits.refund(who, request.cost)
             raise
-        settling = asyncio.create_task(self._settle(who, request))
+        settling = asyncio.create_task(self._settle(who, request, work))
         self._settling.add(settling)
         settling.add_done_callback(self._settling.discard)
+        return work
 
-    async def _settle(self, who: Principal, request: ImageRequest) -> None:
+    async def _settle(self, who: Principal, request: ImageRequest, work: "asyncio.Task[Outcome]") -> None:
         """Gives the budget back for what failed on our side."""
         try:
-            outcome = await self.jobs.finished(request.id)
-            failed = isinstance(outcome, Failed)
+            failed = isinstance(await asyncio.shield(work), Failed)
         except Exception:  # noqa: BLE001  no outcome could be recorded; the job's own task has said why
             failed = True
         if failed:

@@ -37,6 +37,7 @@ FINAL_STATES = frozenset({"delivered", "held", "refused", "failed"})
 
 @dataclass(slots=True)
 class _Running:
+    attempt: int = 1
     task: asyncio.Task[Outcome] | None = None
     cancel: Event = field(default_factory=Event)
     steps_done: int = 0
@@ -63,8 +64,11 @@ class Jobs:
             await self._recover()
         self._keeper = asyncio.create_task(self._keep(take_over))
 
-    async def accept(self, who: Principal, request: ImageRequest) -> None:
-        """Makes the request a job and starts on it. Raises `QueueIsFull`; nothing is written then."""
+    async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
+        """Makes the request a job and starts on it. Raises `QueueIsFull`; nothing is written then.
+
+        Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
+        """
         if self._closing or len(self._running) >= self._parts.settings.queue_size:
             raise QueueIsFull
         self._running[request.id] = _Running()
@@ -73,7 +77,7 @@ class Jobs:
         except BaseException:
             del self._running[request.id]
             raise
-        self._work(who, request, attempt=1)
+        return self._work(who, request, attempt=1)
 
     async def finished(self, job_id: str) -> Outcome:
         """Waits for a job of this process. A waiter who leaves does not stop the work."""
@@ -114,8 +118,9 @@ class Jobs:
 
     # -- work ---------------------------------------------------------------------------------------------------
 
-    def _work(self, who: Principal, request: ImageRequest, attempt: int) -> None:
+    def _work(self, who: Principal, request: ImageRequest, attempt: int) -> "asyncio.Task[Outcome]":
         running = self._running.setdefault(request.id, _Running())
+        running.attempt = attempt
 
         def progress(done: int, _total: int) -> None:
             running.steps_done = done
@@ -130,6 +135,7 @@ class Jobs:
 
         running.task = asyncio.create_task(run(), name=request.id)
         running.task.add_done_callback(_note_unrecorded)
+        return running.task
 
     def _insert(self, who: Principal, request: ImageRequest) -> None:
         sealed = self._parts.vault.seal(_pack(request), request.id)
@@ -173,17 +179,16 @@ class Jobs:
                 log.warning("leases could not be renewed: %s", type(failure).__name__)
 
     def _renew(self) -> None:
-        mine = tuple(self._running.items())
+        mine = tuple((job_id, running) for job_id, running in self._running.items() if running.task)
         if not mine:
             return
         until = self._clock() + LEASE_SECONDS
         with self._parts.engine.begin() as connection:
             for job_id, running in mine:
-                connection.execute(
-                    update(jobs)
-                    .where(jobs.c.id == job_id, jobs.c.state == "running")
-                    .values(lease_until=until, steps_done=running.steps_done)
-                )
+                fence = (jobs.c.id == job_id) & (jobs.c.state == "running") & (jobs.c.attempt == running.attempt)
+                renewed = update(jobs).where(fence).values(lease_until=until, steps_done=running.steps_done)
+                if connection.execute(renewed).rowcount != 1:
+                    running.cancel.set()  # somebody else has taken it over: what is drawn here leads nowhere
             asked = select(jobs.c.id).where(jobs.c.id.in_([i for i, _ in mine]), jobs.c.cancel_requested)
             for job_id in connection.execute(asked).scalars():
                 if job_id in self._running:

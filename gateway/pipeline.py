@@ -74,7 +74,7 @@ async def produce(
 
         # 5. Seal.
         sealed = await parts.sealing.seal(rendering, request, picture)
-        await parts.pictures.keep(request.id, sealed.image)
+        await parts.pictures.keep(request.id, sealed.content_id, sealed.image)
     except UNRECORDABLE:
         raise
     except Exception as failure:  # noqa: BLE001  a part may raise anything, and each must end in the log

@@ -83,7 +83,6 @@ class Records:
 
     async def _failed(self, case: Case, code: str) -> Failed:
         receipt = await self._close(case, entries.Outcome.FAILED, {"code": code}, failure=code)
-        self._pictures.discard(case.request)
         return Failed(receipt, code)
 
     async def sealed(self, case: Case, rendering: Rendering, sealed: Sealed) -> Outcome:
@@ -101,20 +100,24 @@ class Records:
             height=case.request.height,
             model=rendering.model_id,
         )
-        receipt = await self._close(
-            case,
-            entries.Outcome.HELD if held else entries.Outcome.DELIVERED,
-            {"content_id": image.content_id, "reasons": statement.to_json() if statement else None},
-            sealed=sealed,
-            rendering=rendering,
-            model_id=rendering.model_id,
-            weights_digest=rendering.weights_digest,
-            output_sha256=picture.sha256,
-            pdq=picture.pdq,
-            manifest_id=picture.manifest_id,
-            mark_id=picture.mark.hex(),
-            content_id=sealed.content_id,
-        )
+        try:
+            receipt = await self._close(
+                case,
+                entries.Outcome.HELD if held else entries.Outcome.DELIVERED,
+                {"content_id": image.content_id, "reasons": statement.to_json() if statement else None},
+                sealed=sealed,
+                rendering=rendering,
+                model_id=rendering.model_id,
+                weights_digest=rendering.weights_digest,
+                output_sha256=picture.sha256,
+                pdq=picture.pdq,
+                manifest_id=picture.manifest_id,
+                mark_id=picture.mark.hex(),
+                content_id=sealed.content_id,
+            )
+        except (LeaseLost, AlreadyRecorded):  # somebody else's picture is the recorded one
+            await self._pictures.discard(case.request.id, image.content_id, image.media_type)
+            raise
         return Held(receipt, statement, image) if statement else Delivered(receipt, image)
 
     async def _close(

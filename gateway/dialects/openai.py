@@ -86,16 +86,15 @@ class OpenAI:
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             orders = [desk.complete(wish, "openai", "img", _FIELDS) for wish in _wishes(body)]
-            accepted: list[ImageRequest] = []
+            works: list[asyncio.Task[Outcome]] = []
             try:
                 for order in orders:
-                    await desk.accept(who, order)
-                    accepted.append(order)
+                    works.append(await desk.accept(who, order))
             except BaseException:
-                for order in accepted:  # the caller learns of none of them, so none is drawn for nothing
+                for order in orders[: len(works)]:  # the caller learns of none of them, so none is drawn for nothing
                     desk.jobs.cancel(order.id)
                 raise
-            outcomes = await asyncio.gather(*(desk.jobs.finished(order.id) for order in orders))
+            outcomes = await asyncio.gather(*(asyncio.shield(work) for work in works))
             return await asyncio.to_thread(_answer, desk, request, body, orders, outcomes)
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
@@ -178,7 +177,8 @@ def _answer(
 def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delivered) -> dict[str, Any]:
     if body.response_format == "url":
         return {"url": desk.image_link(request, outcome.image), "b64_json": None, "revised_prompt": None}
-    data = desk.parts.pictures.file(outcome.receipt.request_id, outcome.image.media_type)
+    image = outcome.image
+    data = desk.parts.pictures.file(outcome.receipt.request_id, image.content_id, image.media_type)
     return {"b64_json": base64.b64encode(data).decode(), "url": None, "revised_prompt": None}
 
 

@@ -55,6 +55,15 @@ class Blobs:
             raise BlobsUnavailable("the blob store did not give a file") from failure
         return data
 
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names that begin with `prefix`, such as `images/pred_abc-`. Walks a folder: not for every request."""
+        folder, _, start = prefix.partition("/")
+        try:
+            found = self._fs.glob(f"{self._path(folder + '/' + start)}*")
+        except Exception as failure:
+            raise BlobsUnavailable("the blob store did not list its files") from failure
+        return tuple(f"{folder}/{str(path).rsplit('/', 1)[-1]}" for path in found)
+
     def remove(self, name: str) -> None:
         """Removing what is not there is no error."""
         try:
