@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from threading import Event
+from typing import Any
 
 import orjson
 from sqlalchemy import Row, insert, or_, select, update
@@ -25,6 +26,7 @@ from gateway.pipeline import produce
 from gateway.records import UNRECORDABLE, Case
 from gateway.store.database import reading
 from gateway.store.schema import jobs
+from gateway.store.vault import VaultError
 from gateway.wiring import Parts
 
 log = logging.getLogger("fluxgate.jobs")
@@ -200,7 +202,12 @@ class Jobs:
             if row is None:
                 return
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
-            request = _unpack(self._parts.vault.open(row.order, row.id))
+            await self._parts.pictures.sweep(row.id)
+            try:
+                request = _unpack(self._parts.vault.open(row.order, row.id))
+            except VaultError as failure:
+                await self._parts.records.failed(Case(_remainder(row), who, self._parts.policy, row.attempt), failure)
+                continue
             if row.attempt <= MAX_ATTEMPTS:
                 log.info("job %s taken over, attempt %d", row.id, row.attempt)
                 self._work(who, request, attempt=row.attempt)
@@ -253,9 +260,19 @@ def _pack(request: ImageRequest) -> bytes:
 
 
 def _unpack(data: bytes) -> ImageRequest:
-    values = orjson.loads(data)
-    values["created_at"] = datetime.fromisoformat(values["created_at"]).astimezone(UTC)
-    return ImageRequest(**values)
+    """Raises `VaultError` also for a request that another version stored in another form."""
+    try:
+        values = orjson.loads(data)
+        values["created_at"] = datetime.fromisoformat(values["created_at"]).astimezone(UTC)
+        return ImageRequest(**values)
+    except (KeyError, TypeError, ValueError) as failure:
+        raise VaultError("a stored request is not of this version's form") from failure
+
+
+def _remainder(row: Row[Any]) -> ImageRequest:
+    """What is left of a request that does not open any more: enough to close it by name."""
+    created_at = datetime.fromtimestamp(row.created_at, UTC)
+    return ImageRequest(row.id, row.dialect, row.model, "", 0, 0, row.steps, 0.0, 0, created_at)
 
 
 def _note_unrecorded(task: asyncio.Task[Outcome]) -> None:

@@ -175,10 +175,9 @@ class Records:
 
 def _commitments(salt: bytes, case: Case) -> dict[str, str]:
     """What is personal stands in the log only as a commitment; deleting the salt erases it, and proofs still hold."""
-    values = {
-        "prompt": case.request.prompt.encode(),
-        "principal": f"{case.who.tenant}/{case.who.key_id}".encode(),
-    }
+    values = {"principal": f"{case.who.tenant}/{case.who.key_id}".encode()}
+    if case.request.prompt:  # empty only where a stored request did not open any more
+        values["prompt"] = case.request.prompt.encode()
     if case.request.end_user is not None:
         values["end_user"] = commitment_bytes(case.who.tenant, case.request.end_user)
     if case.request.upload is not None:
