@@ -103,6 +103,8 @@ class Desk:
             raise bad("output_format", "is not a format made here", "Use png, jpeg or webp")
         if not 1 <= wish.quality <= 100:
             raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
+        if not 0 < wish.strength <= 1:  # also refuses NaN
+            raise bad("strength", "is out of range", "Choose a number above 0, up to 1")
         if wish.end_user is not None:
             checked_end_user(wish.end_user, fields.get("end_user", "end_user"))
         request = ImageRequest(

@@ -6,10 +6,11 @@ Codes are stable once shipped. A refusal is never 408, 409, 429 or 5xx: official
 from dataclasses import dataclass, replace
 
 from slowapi.errors import RateLimitExceeded
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.api_keys import IdentityUnavailable
 from gateway.auth.end_users import BadEndUser
-from gateway.auth.identity import NotAuthenticated, NotPermitted
+from gateway.auth.identity import NotAuthenticated, NotPermitted, Scope
 from gateway.errors import (
     BadRequest,
     BodyTooLarge,
@@ -23,7 +24,7 @@ from gateway.errors import (
     UploadRefused,
 )
 from gateway.exchange import Delivered, Failed, Held, Outcome, Refused
-from gateway.limits import PUBLIC_RETRY_AFTER_SECONDS, BudgetExhausted, RateLimited
+from gateway.limits import PUBLIC_RETRY_AFTER_SECONDS, BudgetExhausted, RateLimited, RateState
 from gateway.statements import Statement
 from gateway.store.blobs import BlobMissing, BlobsUnavailable
 from gateway.store.vault import VaultError
@@ -116,6 +117,13 @@ _ROWS: dict[type[Exception], Problem] = {
     ProvenanceError: Problem(503, "sealing_failed", "Picture not sealed", "The picture could not be sealed."),
     BlobsUnavailable: Problem(503, "storage_unavailable", "Storage unavailable", "The picture could not be stored."),
     BlobMissing: Problem(404, "not_found", "Not found", "This file is not here (any more)."),
+    SQLAlchemyError: Problem(
+        503,
+        "database_unavailable",
+        "Database unavailable",
+        "The database did not take or give a record.",
+        retry_after=5,
+    ),
     VaultError: Problem(503, "vault_unreadable", "Request unreadable", "The stored request does not open."),
     Interrupted: Problem(503, "interrupted", "Interrupted", "The server stopped while it worked on this, twice."),
     LeaseLost: Problem(503, "interrupted", "Interrupted", "Another server has taken this request over.", retry_after=2),
@@ -136,6 +144,27 @@ _KEYS = {
     "expired_key": ("This API key has expired.", "Ask the operator to rotate it."),
     "revoked_key": ("This API key was revoked.", "Ask the operator for another."),
 }
+
+
+def documented() -> tuple[Problem, ...]:
+    """Every answer there is, one for each code, for the README and for whoever writes a client."""
+    given = (
+        *(NotAuthenticated(code) for code in _KEYS),
+        NotPermitted(Scope.GENERATE),
+        BadRequest("field", "problem", "remedy"),
+        UnknownModel(()),
+        UnreadableImage("data", "problem", "remedy"),
+        BodyTooLarge(0),
+        NotFound("prediction"),
+        RateLimited(1, "key", RateState((), False)),
+        BudgetExhausted(1, "image-budget", RateState((), False)),
+    )
+    stops = tuple(Problem(400, code, title, "") for code, title in ((_REFUSED, _REFUSED_TITLE), (_HELD, _HELD_TITLE)))
+    return (*_ROWS.values(), *(problem_of(failure) for failure in given), *stops)
+
+
+_REFUSED, _REFUSED_TITLE = "moderation_blocked", "Refused by the safety policy"
+_HELD, _HELD_TITLE = "held_for_review", "Held for review"
 
 
 def problem_of(failure: BaseException) -> Problem:
@@ -263,16 +292,16 @@ def _stopped(statement: Statement) -> Problem:
     if held:
         return Problem(
             400,
-            "held_for_review",
-            "Held for review",
+            _HELD,
+            _HELD_TITLE,
             f"The safety policy holds this for a reviewer, {where}.",
             remedy=statement.appeal,
             statement=statement,
         )
     return Problem(
         400,
-        "moderation_blocked",
-        "Refused by the safety policy",
+        _REFUSED,
+        _REFUSED_TITLE,
         f"The safety policy refused this request, {where}.",
         remedy=statement.appeal,
         statement=statement,

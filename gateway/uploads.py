@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 from sqlalchemy import Engine, Row, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
 from gateway.errors import NotFound, ScreeningUnanswered, UploadRefused
@@ -81,10 +82,15 @@ class Uploads:
         return await asyncio.to_thread(self._store, row, data)
 
     def _store(self, row: dict[str, object], data: bytes) -> Row[tuple[object, ...]]:
-        self._blobs.write(blob_name(str(row["id"]), str(row["media_type"])), data)
-        with self._engine.begin() as connection:
-            connection.execute(insert(uploads).values(row))
-            return connection.execute(select(uploads).where(uploads.c.id == row["id"])).one()
+        name = blob_name(str(row["id"]), str(row["media_type"]))
+        self._blobs.write(name, data)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(uploads).values(row))
+                return connection.execute(select(uploads).where(uploads.c.id == row["id"])).one()
+        except SQLAlchemyError:
+            self._blobs.remove(name)
+            raise
 
     async def exists(self, upload_id: str, tenant: str) -> None:
         """Raises `NotFound` unless the tenant sent this picture in."""

@@ -1,5 +1,6 @@
 """What a dialect is: routes in a foreign wire shape, and that shape's way of saying no. It translates, nothing else."""
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -10,9 +11,12 @@ from slowapi.errors import RateLimitExceeded
 
 from gateway.desk import Desk
 from gateway.errors import BadRequest, GatewayError
+from gateway.limits import LimitReached
+from gateway.limits.headers import limit_headers
 from gateway.problems import Problem, problem_of
 
-_WHERE = frozenset({"body", "query", "path", "flat", "nested"})  # places and union tags, not names of fields
+_WHERE = frozenset({"body", "query", "path", "flat", "nested", "str"})  # places and union tags, not names of fields
+_FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # what may be a field's name; anything else is content, and not echoed
 
 
 class Dialect(Protocol):
@@ -58,6 +62,8 @@ def refusal(dialect: Dialect, failure: Exception, request: Request) -> Response:
     response = dialect.problem(problem, request)
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
+    if isinstance(failure, LimitReached):
+        response.headers.update(limit_headers(failure.state))
     return response
 
 
@@ -65,8 +71,9 @@ def _translated(failure: Exception) -> Exception:
     """FastAPI's own exceptions as ours; bodies are never echoed, so only place and kind of the fault are taken over."""
     if isinstance(failure, RequestValidationError):
         first = failure.errors()[0]
-        where = [str(step) for step in first["loc"] if step not in _WHERE]
-        return BadRequest(".".join(where) or "body", *_explained(first["type"], first["msg"], first.get("ctx", {})))
+        where = ".".join(str(step) for step in first["loc"] if step not in _WHERE and "[" not in str(step))
+        field = where if _FIELD.fullmatch(where) else "body"
+        return BadRequest(field, *_explained(first["type"], first["msg"], first.get("ctx", {})))
     if isinstance(failure, HTTPException) and not isinstance(failure, RateLimitExceeded):
         if isinstance(failure.__cause__, GatewayError):  # raised while FastAPI read the body
             return failure.__cause__
@@ -79,8 +86,10 @@ def _explained(kind: str, message: str, context: dict[str, Any]) -> tuple[str, s
         case "missing":
             return "is missing", "Send it"
         case "extra_forbidden":
-            return "is not a field of this request", "Remove it, or check its spelling"
+            return "is or holds no field of this request", "Remove it, or check its spelling"
         case "json_invalid":
             return f"is not valid JSON ({context.get('error', 'syntax error')})", "Send one JSON object"
+        case "union_tag_invalid":
+            return "has a type that is none", "Send one of the documented types"
         case _:
             return "has a value that cannot be used", message
