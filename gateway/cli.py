@@ -1,4 +1,4 @@
-"""The command line: `fluxgate serve | demo | generate | verify | log | keys | policy`."""
+"""The command line: `fluxgate serve | demo | generate | verify | log | keys | policy | certificate`."""
 
 import logging
 import os
@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import typer
 
+from gateway.commands.certificate import certificate_app
 from gateway.commands.demo import demo
 from gateway.commands.generate import generate
 from gateway.commands.keys import keys_app
@@ -34,6 +35,7 @@ app.command("verify")(verify_command)
 app.add_typer(log_app, name="log")
 app.add_typer(keys_app, name="keys")
 app.add_typer(policy_app, name="policy")
+app.add_typer(certificate_app, name="certificate")
 
 
 def _version(wanted: bool) -> None:

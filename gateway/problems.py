@@ -92,7 +92,7 @@ _ROWS: dict[type[Exception], Problem] = {
         remedy="Ask for a smaller picture, or again later.",
     ),
     RenderTimeout: Problem(503, "render_timeout", "Drawing took too long", "The engine did not finish in time."),
-    RenderCancelled: Problem(409, "cancelled", "Cancelled", "The request was cancelled before it finished."),
+    RenderCancelled: Problem(400, "cancelled", "Cancelled", "The request was cancelled before it finished."),
     EngineBroken: Problem(503, "engine_failed", "Engine failed", "The engine failed on this picture."),
     DispatcherClosed: Problem(503, "shutting_down", "Shutting down", "This server is stopping.", retry_after=10),
     InferenceError: Problem(503, "engine_failed", "Engine failed", "The engine failed on this picture."),

@@ -26,8 +26,8 @@ class SigningFiles:
 def signing_files(keys: Path, organisation: str, now: datetime) -> SigningFiles:
     """The signing files of a data folder, made or renewed where needed.
 
-    Own certificates are put in place by replacing `signing-chain.pem` and `signing.key`, and `ca.pem` by their root
-    (`fluxgate keys csr` makes the request); without a `ca.key` beside them nothing is ever renewed here.
+    `fluxgate certificate install` puts another CA's chain in their place; without our own `ca.key` beside them nothing
+    is ever renewed here.
     """
     files = SigningFiles(keys / "signing-chain.pem", keys / "signing.key", keys / "ca.pem")
     ca_key = keys / "ca.key"

@@ -190,7 +190,7 @@ def _refuse(client: httpx.Client, out: Path, account: Account) -> Receipt:
                 ("no picture came with it", not prediction.get("outputs")),
                 (
                     "category, stage and rule are stated",
-                    all(reason.get(name) for name in ("category", "stage", "rule")),
+                    said,
                 ),
                 (
                     "it says who decided and how to appeal",
@@ -240,7 +240,7 @@ def _verify(client: httpx.Client, delivery: Delivery, data_dir: Path, out: Path,
                 ("the prompt is not in the file", BENIGN.encode() not in delivery.data),
                 (
                     "watermark: carries the record's id",
-                    layers["watermark"]["mark"] == delivery.prediction["provenance"]["watermark"],
+                    layers["watermark"]["mark"] == mark,
                 ),
                 ("log: the receipt's proof holds", _holds(receipt, data_dir)),
                 ("log: its entry names this very file", json.loads(receipt.leaf)["output_sha256"] == found["sha256"]),
