@@ -197,7 +197,7 @@ def _check_database(audit: _Audit, connection: Connection) -> None:
             audit.checkpoint(f"checkpoint {size}", note, size)
             size, note = next(checkpoints, (None, None))
     while size is not None:
-        audit.checkpoint(f"checkpoint {size}", note)
+        audit.checkpoint(f"checkpoint {size}", note, size)
         size, note = next(checkpoints, (None, None))
     # 3. Every stored node.
     nodes = connection.execute(select(log_nodes.c.level, log_nodes.c.idx, type_coerce(log_nodes.c.hash, NullType())))
