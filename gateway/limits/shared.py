@@ -6,6 +6,7 @@ gateways' clocks must agree to about a second.
 """
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -77,13 +78,18 @@ class _Lease:
     chunk: int = 1
     tokens: int = 0
     segment: int = -1
-    until: float = 0.0
-    refused_until: float = 0.0
+    leased_at: float = -math.inf
+    refused_at: float = -math.inf
     previous: int = 0
     current: int = 0
 
+    # Both are also false after a clock stepped back.
+
     def usable(self, now: float) -> bool:
-        return self.tokens > 0 and self.until > now
+        return self.tokens > 0 and 0 <= now - self.leased_at < _LEASE_SECONDS
+
+    def refused(self, now: float) -> bool:
+        return 0 <= now - self.refused_at < _REFUSAL_SECONDS
 
 
 class SharedCounts:
@@ -131,7 +137,7 @@ class SharedCounts:
                 if not lacking:
                     return _use(key, both, now)
                 for lease in lacking:
-                    if lease.refused_until > now:
+                    if lease.refused(now):
                         raise rate_limited(_quotas(key, both, now), False)
                 if not self.available:  # who waited behind a call that failed does not wait for another
                     raise SharedCountGone
@@ -172,7 +178,7 @@ class SharedCounts:
             names += [f"{stem}{segment}", f"{stem}{segment - 1}"]
             # Used up before its time: ask for more at once. Left over: ask for less.
             largest = min(_MAX_LEASE, max(1, lease.limit // _LEASE_SHARE))
-            lease.chunk = min(largest, lease.chunk * 2) if lease.tokens == 0 else max(1, lease.chunk // 2)
+            lease.chunk = min(largest, lease.chunk * 4) if lease.tokens == 0 else max(1, lease.chunk // 4)
             unused = lease.tokens if segment - lease.segment <= 1 else 0
             lease.tokens = 0
             arguments += [lease.limit, lease.chunk, unused, "current" if lease.segment == segment else "previous"]
@@ -180,9 +186,9 @@ class SharedCounts:
         for index, lease in enumerate(lacking):
             lease.tokens, lease.previous, lease.current = (int(number) for number in answer[3 * index : 3 * index + 3])
             lease.segment = segment
-            lease.until = now + _LEASE_SECONDS
+            lease.leased_at = now
             if lease.tokens == 0:
-                lease.refused_until = self._clock() + _REFUSAL_SECONDS
+                lease.refused_at = self._clock()
                 lease.chunk = 1
 
     async def _adjust(self, tenant: str, day: int, milli: int, limit: int) -> tuple[bool, int]:
@@ -218,5 +224,5 @@ def _quota(lease: _Lease, segment: int, into: float, now: float) -> Quota:
         previous, current = current, 0
     left = lease.limit - int(previous * (1 - into / WINDOW_SECONDS)) - current + lease.tokens
     # Never below zero, and zero for a refused lease, whatever a moment between two looks at the clock makes of the sum.
-    left = 0 if lease.refused_until > now else max(0, left)
+    left = 0 if lease.refused(now) else max(0, left)
     return Quota(lease.name, lease.limit, WINDOW_SECONDS, left, previous, current, into)

@@ -43,7 +43,8 @@ class SlidingWindows:
 
     def take(self, key_id: str, tenant: str, now: float) -> RateState:
         """Counts one request. `now`: Unix seconds. Raises `RateLimited`."""
-        segment, into = divmod(now, WINDOW_SECONDS)
+        segment = now // WINDOW_SECONDS
+        into = now - segment * WINDOW_SECONDS
         weight = 1 - into / WINDOW_SECONDS
         with self._lock:
             if segment > self._segment:
