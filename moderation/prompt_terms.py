@@ -7,13 +7,14 @@ folding; a token is a run of letters and digits. A finding says how strong and h
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from moderation.errors import PartUnusable
 from moderation.prompt_folding import FoldedText, Signals, fold
+from moderation.term_index import UNLESS, Rule, Spots, TermIndex
 from policies.findings import Category, Finding, Stage
 
 STRENGTHS = {"hard": 1.0, "ambiguous": 0.5}
@@ -23,7 +24,6 @@ DISGUISE_SCORE_CAP = 0.4
 """A disguise that hid no listed word scores below `ambiguous`, however much of it there is."""
 
 DISGUISE_STEP = 0.05  # per disguised word or invisible character; eight of them reach the cap
-SHORTEST_IN_RUN = 4  # letters: shorter words are found in any run of letters by chance
 DEFAULT_WITHIN = 8
 
 _TOKEN = re.compile(r"[^\W_]+")
@@ -74,8 +74,8 @@ class TermsPart:
 
     def __init__(self, options: Options) -> None:
         """Raises `PartUnusable` naming the list and field that is malformed."""
-        self._index = _Index()
-        self._rules: list[_Rule] = []
+        self._index = TermIndex()
+        self._rules: list[Rule] = []
         lists = []
         for table in options.data:
             try:
@@ -144,23 +144,23 @@ class TermsPart:
         spots = self._index.words_inside(run)
         return {number for number, parts in spots.items() if self._rules[number].parts == 1 and 0 in parts}
 
-    def _judge(self, spots: "Spots") -> set[int]:
+    def _judge(self, spots: Spots) -> set[int]:
         return {number for number, parts in spots.items() if self._rules[number].holds(parts)}
 
     def _add(self, terms: TermList) -> None:
         for term in terms.term:
-            number = self._new_rule(_Rule(term.category.value, STRENGTHS[term.strength], 1, 0))
+            number = self._new_rule(Rule(term.category.value, STRENGTHS[term.strength], 1, 0))
             self._index_words(term.words, number, 0)
         for combination in terms.combination:
-            rule = _Rule(
+            rule = Rule(
                 combination.category.value, STRENGTHS[combination.strength], len(combination.all), combination.within
             )
             number = self._new_rule(rule)
             for part, words in enumerate(combination.all):
                 self._index_words(_expanded(words, terms), number, part)
-            self._index_words(_expanded(combination.unless, terms), number, _UNLESS)
+            self._index_words(_expanded(combination.unless, terms), number, UNLESS)
 
-    def _new_rule(self, rule: "_Rule") -> int:
+    def _new_rule(self, rule: Rule) -> int:
         self._rules.append(rule)
         return len(self._rules) - 1
 
@@ -173,94 +173,6 @@ class TermsPart:
             # Also without its accents, since one reading of the prompt has none.
             for spelling in fold(stem).readings[:2]:
                 self._index.add(_TOKEN.findall(spelling), word.endswith("*"), number, part)
-
-
-_UNLESS = -1
-Spots = Mapping[int, Mapping[int, Sequence[tuple[int, int]]]]
-"""rule number → part of its combination → (first, last) token of each match, in the order of the text."""
-
-
-class _Rule:
-    __slots__ = ("category", "parts", "score", "within")
-
-    def __init__(self, category: str, score: float, parts: int, within: int) -> None:
-        self.category = category
-        self.score = score
-        self.parts = parts
-        self.within = within
-
-    def holds(self, spots: Mapping[int, Sequence[tuple[int, int]]]) -> bool:
-        if _UNLESS in spots or any(part not in spots for part in range(self.parts)):
-            return False
-        if self.parts == 1:
-            return True
-        # The shortest run of tokens with one match of each part: of every part keep the latest match so far.
-        latest: dict[int, tuple[int, int]] = {}
-        for first, last, part in sorted((f, e, part) for part, found in spots.items() for f, e in found):
-            latest[part] = (first, last)
-            if len(latest) == self.parts:
-                begin, end = min(f for f, _ in latest.values()), max(e for _, e in latest.values())
-                if end - begin < self.within:
-                    return True
-        return False
-
-
-class _Index:
-    """All words of all rules, by their first token: looking a prompt up costs one dictionary step per token."""
-
-    def __init__(self) -> None:
-        self._whole: dict[str, list[_Entry]] = defaultdict(list)
-        self._prefixes: dict[str, list[_Entry]] = defaultdict(list)
-        self._prefix_lengths: tuple[int, ...] = ()
-        self._lengths_inside: tuple[int, ...] = ()
-
-    def add(self, tokens: Sequence[str], prefix: bool, number: int, part: int) -> None:
-        entry = (tuple(tokens[1:]), prefix, number, part)
-        if len(tokens) == 1 and len(tokens[0]) >= SHORTEST_IN_RUN:
-            self._lengths_inside = tuple(sorted({*self._lengths_inside, len(tokens[0])}))
-        if prefix and len(tokens) == 1:
-            self._prefixes[tokens[0]].append(entry)
-            self._prefix_lengths = tuple(sorted({*self._prefix_lengths, len(tokens[0])}))
-        else:
-            self._whole[tokens[0]].append(entry)
-
-    def search(self, tokens: Sequence[str]) -> Spots:
-        spots: dict[int, dict[int, list[tuple[int, int]]]] = {}
-        for place, token in enumerate(tokens):
-            for rest, prefix, number, part in self._starting(token):
-                if not rest or _follows(tokens, place + 1, rest, prefix):
-                    spots.setdefault(number, {}).setdefault(part, []).append((place, place + len(rest)))
-        return spots
-
-    def words_inside(self, run: str) -> Spots:
-        spots: dict[int, dict[int, list[tuple[int, int]]]] = {}
-        for start in range(len(run)):
-            for length in self._lengths_inside:
-                piece = run[start : start + length]
-                if len(piece) < length:
-                    break
-                for rest, _, number, part in (*self._whole.get(piece, ()), *self._prefixes.get(piece, ())):
-                    if not rest:
-                        spots.setdefault(number, {}).setdefault(part, []).append((start, start))
-        return spots
-
-    def _starting(self, token: str) -> Iterator["_Entry"]:
-        yield from self._whole.get(token, ())
-        for length in self._prefix_lengths:
-            if length > len(token):
-                break
-            yield from self._prefixes.get(token[:length], ())
-
-
-_Entry = tuple[tuple[str, ...], bool, int, int]
-"""(tokens after the first, whether the last is a prefix, rule number, part)."""
-
-
-def _follows(tokens: Sequence[str], place: int, rest: tuple[str, ...], prefix: bool) -> bool:
-    found = tuple(tokens[place : place + len(rest)])
-    if not prefix:
-        return found == rest
-    return len(found) == len(rest) and found[:-1] == rest[:-1] and found[-1].startswith(rest[-1])
 
 
 def _expanded(words: Sequence[str], terms: TermList) -> Iterator[str]:

@@ -66,9 +66,10 @@ class TransformerPart:
         declared = getattr(config, "problem_type", None) == "multi_label_classification"
         single = config.num_labels == 1  # one logit: only a sigmoid makes sense of it
         self._sigmoid = single or (declared if options.multi_label is None else options.multi_label)
-        special = self._tokenizer.num_special_tokens_to_add()
-        room = min(options.window_tokens, getattr(config, "max_position_embeddings", options.window_tokens))
-        self._room = room - special - 2  # RoBERTa's positions start two late
+        if not self._tokenizer.is_fast:
+            raise PartUnusable("transformer", "model", "its tokenizer is a slow one", "Add a tokenizer.json to it.")
+        # RoBERTa's positions start two late.
+        self._room = min(options.window_tokens, getattr(config, "max_position_embeddings", 1 << 20) - 2)
         self._options = options
         self._turn = threading.Lock()
         commit = getattr(config, "_commit_hash", None)
@@ -106,9 +107,17 @@ class TransformerPart:
 
     def _windows(self, text: str) -> list[list[int]]:
         readable = text.encode("utf-8", "replace").decode()  # lone surrogates cannot cross into the tokenizer
-        ids = self._tokenizer(readable, add_special_tokens=False, verbose=False)["input_ids"]
-        starts = range(0, max(len(ids) - OVERLAP_TOKENS, 1), self._room - OVERLAP_TOKENS)
-        return [self._tokenizer.build_inputs_with_special_tokens(ids[at : at + self._room]) for at in starts]
+        # The tokenizer cuts the windows itself, since only it knows where its own marker tokens go.
+        cut = self._tokenizer(
+            readable,
+            truncation=True,
+            max_length=self._room,
+            stride=OVERLAP_TOKENS,
+            return_overflowing_tokens=True,
+            verbose=False,
+        )
+        windows: list[list[int]] = cut["input_ids"]
+        return windows
 
     @torch.inference_mode()
     def _probabilities(self, windows: list[list[int]]) -> torch.Tensor:

