@@ -94,8 +94,9 @@ def rewritten(readme: str) -> str:
         ("commands", commands_table),
         ("codes", codes_table),
     ):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-        readme, found = pattern.subn(lambda match, made=table(): match[1] + made + match[2], readme)
+        made = table()
+        pattern = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
+        readme, found = pattern.subn(lambda _, made=made: made + "\n", readme)  # type: ignore[misc]
         if found != 1:
             sys.exit(f"README.md has no place for the table {name}")
     return readme
