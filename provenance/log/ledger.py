@@ -206,12 +206,13 @@ class Ledger:
 
     def _lead(self) -> None:
         """Writes one group, wakes its members, and hands the lead to the first who queued meanwhile."""
-        with self._mutex:
-            self._lingers = True
-            self._arrived.wait_for(lambda: len(self._queue) >= self._expected, LINGER_SECONDS)
-            self._lingers = False
-            group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
+        group: list[_Ticket] = []
         try:
+            with self._mutex:
+                self._lingers = True
+                self._arrived.wait_for(lambda: len(self._queue) >= self._expected, LINGER_SECONDS)
+                self._lingers = False
+                group, self._queue = self._queue[:MAX_GROUP], self._queue[MAX_GROUP:]
             with translated():
                 self._write(group)
         except LedgerUnavailable as error:
