@@ -19,6 +19,7 @@ from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Sco
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.jobs import FINAL_STATES, Jobs
+from gateway.limits import LimitReached
 from gateway.pictures import EXTENSIONS
 from gateway.statements import Statement
 from gateway.store.database import reading
@@ -70,7 +71,11 @@ class Desk:
             raise NotAuthenticated("missing_key")
         if scope not in who.scopes:
             raise NotPermitted(scope)
-        state = await self.parts.limits.admit(who)
+        try:
+            state = await self.parts.limits.admit(who)
+        except LimitReached as refusal:
+            request.state.headers = self.parts.limits.headers(refusal.state)
+            raise
         request.state.headers = self.parts.limits.headers(state)
         return who
 
@@ -155,7 +160,7 @@ class Desk:
         try:
             work = await self.jobs.accept(who, request)
         except BaseException:
-            await self.parts.limits.refund(who, request.cost)
+            await self.parts.limits.refund(who, request.cost, request.created_at.timestamp())
             raise
         settling = asyncio.create_task(self._settle(who, request, work))
         self._settling.add(settling)
@@ -169,7 +174,7 @@ class Desk:
         except Exception:  # noqa: BLE001  no outcome could be recorded; the job's own task has said why
             failed = True
         if failed:
-            await self.parts.limits.refund(who, request.cost)
+            await self.parts.limits.refund(who, request.cost, request.created_at.timestamp())
 
     # -- how it went --------------------------------------------------------------------------------------------
 

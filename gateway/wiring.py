@@ -123,6 +123,7 @@ def wire(folder: DataFolder) -> Parts:
 
 def screening_of(settings: Settings, policy: Policy) -> Screening:
     """The policy's classifiers, built with the operator's options over the policy's. Raises `BootError`."""
+
     def built(kind: str) -> list[Any]:
         return [_classifier(settings, use) for use in policy.classifiers if use.kind == kind]
 

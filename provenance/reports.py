@@ -97,6 +97,7 @@ VERDICTS: Final = {
 
 
 def about_metadata(credential: Credential) -> str:
+    """What the credential says and whether it holds."""
     said = [_STATES[credential.state]]
     if credential.state in (CredentialState.TRUSTED, CredentialState.VALID):
         said.append(
@@ -109,6 +110,7 @@ def about_metadata(credential: Credential) -> str:
 
 
 def about_watermark(detection: Detection | None) -> str:
+    """Whether a mark was read."""
     if detection is None:
         return "No watermark of this system was found. Cropping, scaling or heavy compression can remove it."
     corrected = f" ({detection.corrected_bits} bits set right)" if detection.corrected_bits else ""
@@ -116,6 +118,7 @@ def about_watermark(detection: Detection | None) -> str:
 
 
 def about_record(*, asked: bool, record: RecordMatch | None) -> str:
+    """Whether the file is one of ours, and how far it has changed."""
     if record is None:
         return "This gateway has no record of the picture." if asked else "No records were asked."
     which = f"Record {record.known.content_id} was found."
@@ -134,6 +137,7 @@ def about_record(*, asked: bool, record: RecordMatch | None) -> str:
 def about_verdict(
     verdict: Verdict, credential: Credential, detection: Detection | None, record: RecordMatch | None
 ) -> str:
+    """The verdict in a sentence, with what it rests on."""
     stripped = credential.state is CredentialState.NOT_PRESENT
     if verdict is Verdict.OURS_ALTERED and stripped and detection is not None and record is not None:
         return f"{VERDICTS[verdict]} Recognised by its watermark; the content credential was stripped."

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("replaced_by", sa.String(32)),
     )
     op.create_table("key_changes", sa.Column("id", sa.Integer, primary_key=True), sa.Column("count", sa.BigInteger))
+    op.execute("INSERT INTO key_changes (id, count) VALUES (1, 0)")
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(40), primary_key=True),
