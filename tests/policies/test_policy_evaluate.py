@@ -148,13 +148,13 @@ def test_findings_below_every_threshold_are_allowed(
 
 
 def test_a_reason_says_rule_score_threshold_and_who_reported() -> None:
-    found = Finding(Category.WEAPONS.value, 0.93, Stage.PROMPT, "semantic", "m1")
+    found = Finding(Category.WEAPONS.value, 0.98, Stage.PROMPT, "semantic", "m1")
     decision = evaluate(SHIPPED["default"], [found], stage=Stage.PROMPT, assurance=0)
     assert decision.verdict is Verdict.REFUSE
     hardest = max(decision.reasons, key=lambda reason: reason.verdict)
     assert (hardest.rule, hardest.category, hardest.stage) == ("out-of-scope-words", "weapons", Stage.PROMPT)
-    assert (hardest.score, hardest.classifier, hardest.version, hardest.floor) == (0.93, "semantic", "m1", False)
-    assert 0 < hardest.threshold <= 0.93
+    assert (hardest.score, hardest.classifier, hardest.version, hardest.floor) == (0.98, "semantic", "m1", False)
+    assert 0 < hardest.threshold <= 0.98
 
 
 def test_a_threshold_applies_from_the_score_itself_on() -> None:
