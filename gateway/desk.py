@@ -145,6 +145,9 @@ class Desk:
             )
         except OrderRefused as failure:
             raise bad(failure.field, "cannot be used", failure.remedy) from failure
+        least = self.parts.sealing.parts.watermarker.min_pixels
+        if request.width * request.height < least:
+            raise bad("width", f"the picture has fewer than {least} pixels, too few for a watermark", "Ask for more")
         if request.upload and "image" not in card.modes:
             raise bad("upload", "this model does not start from a picture", "Leave it out, or choose another model")
         return request

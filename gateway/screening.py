@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from moderation import screening
 from moderation.classifiers import ImageClassifier, ImageTextReader, Pixels, PromptClassifier
+from moderation.lanes import CALLS_AT_ONCE
 from policies.findings import Finding, Stage
 
 
@@ -29,9 +30,7 @@ class Screening:
         self._image_seconds = image_seconds
         # Two pools: a screening waits for its classifiers, so they must not queue behind one another for a thread.
         self._callers = ThreadPoolExecutor(threads, "screening")
-        self._classifiers = ThreadPoolExecutor(
-            threads * max(1, len(self.prompt_classifiers), len(self.image_classifiers)), "classifier"
-        )
+        self._classifiers = ThreadPoolExecutor(CALLS_AT_ONCE * max(1, len(self.parts)), "classifier")
 
     async def prompt(self, text: str) -> tuple[Finding, ...]:
         """Findings of every prompt classifier; one that did not answer is a finding too."""

@@ -13,6 +13,7 @@ from gateway.uploads import OpenedUpload
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
 from provenance.claims import Claim, MediaType, SealedImage, content_id
+from provenance.errors import ProvenanceError, SealError
 from provenance.payload import MARK_BYTES
 from provenance.sealing import SealingParts, seal
 
@@ -35,7 +36,7 @@ class Sealing:
         self._pool = ThreadPoolExecutor(threads, "sealing")
 
     async def seal(self, rendering: Rendering, request: ImageRequest, parent: OpenedUpload | None) -> Sealed:
-        """The rendering as a finished file. Raises what `provenance.sealing.seal` raises."""
+        """The rendering as a finished file. Raises `SealError` or another `ProvenanceError`."""
         mark = secrets.token_bytes(MARK_BYTES)
         claim = Claim(
             content_id=content_id(mark),
@@ -53,7 +54,12 @@ class Sealing:
             parent_media_type=cast("MediaType", parent.media_type) if parent else None,
         )
         work = asyncio.get_running_loop().run_in_executor(self._pool, seal, self.parts, rendering.pixels, claim)
-        return Sealed(claim.content_id, await work)
+        try:
+            return Sealed(claim.content_id, await work)
+        except ProvenanceError:
+            raise
+        except Exception as failure:  # a stranger's watermarker may raise anything
+            raise SealError(f"sealing failed ({type(failure).__name__})") from failure
 
     def close(self) -> None:
         """Waits for what is being sealed, then releases native objects."""

@@ -1,6 +1,7 @@
 """`fluxgate generate`: one picture from the command line, through the same house as every other."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,7 @@ def generate(
         "output_format": form,
     }
     settings = load_settings(data_dir, {"model": model, "policy": policy})
+    logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # accepted gaps are the server's and /health's to say
     result, data = asyncio.run(_draw(settings, wish, level, quiet=as_json))
     if data is not None:
         output.write_bytes(data)

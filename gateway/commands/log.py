@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop
 
@@ -17,6 +17,7 @@ log_app = typer.Typer(
 )
 
 _FAULTS_FOUND = 1
+_LEAST_WIDTH = 140  # narrower terminals wrap lines, which beats cutting ids
 
 
 @log_app.command(epilog='Example: fluxgate log verify --folder exported-log --vkey "$(cat exported-log/vkey)"')
@@ -97,19 +98,21 @@ def list_entries(
     if as_json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    table = Table("index", "time", "outcome", "stage", "categories", "request", "picture")
+    whole = ("index", "time", "outcome", "request", "picture")  # of no use if cut short
+    table = Table(*(Column(name, no_wrap=True) for name in whole), "stage", "categories")
     for row in rows:
         categories = sorted({reason["category"] for reason in row.get("reasons", ())}) or [row.get("failure", "")]
         table.add_row(
             str(row["index"]),
             row["time"],
             row["outcome"],
-            row["stage"],
-            ", ".join(categories),
             row["request_id"],
             row.get("content_id", ""),
+            row["stage"],
+            ", ".join(categories),
         )
-    Console().print(table)
+    console = Console()
+    Console(width=max(console.width, _LEAST_WIDTH)).print(table)
 
 
 @log_app.command()

@@ -1,5 +1,6 @@
 """`fluxgate policy`: reads a policy the way the gateway does, and says what it would do."""
 
+import logging
 from typing import Annotated
 
 import orjson
@@ -35,6 +36,7 @@ def check(
     from policies.loading import load_policy
 
     settings = load_settings(data_dir, {"policy": policy})
+    logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # the gaps are printed below
     found = load_policy(settings.policy_name)
     if build:
         screening = screening_of(settings, found)

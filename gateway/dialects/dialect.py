@@ -1,5 +1,6 @@
 """What a dialect is: routes in a foreign wire shape, and that shape's way of saying no. It translates, nothing else."""
 
+import base64
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -11,12 +12,21 @@ from slowapi.errors import RateLimitExceeded
 
 from gateway.desk import Desk
 from gateway.errors import BadRequest, GatewayError
+from gateway.exchange import Outcome
 from gateway.limits import LimitReached
 from gateway.limits.headers import limit_headers
 from gateway.problems import Problem, problem_of
 
 _WHERE = frozenset({"body", "query", "path", "flat", "nested", "str"})  # places and union tags, not names of fields
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # what may be a field's name; anything else is content, and not echoed
+
+
+RECEIPT_HEADER = "X-Fluxgate-Receipt"
+
+
+def receipt_header(outcome: Outcome) -> str:
+    """The receipt for the header: base64 of its c2sp.org/tlog-proof text."""
+    return base64.b64encode(outcome.receipt.tlog_proof().encode()).decode()
 
 
 class Dialect(Protocol):

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from gateway.auth.identity import Scope
 from gateway.desk import Desk, Wish
-from gateway.dialects.dialect import speaking
+from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
 from gateway.problems import Problem, problem_of_outcome
@@ -96,14 +96,20 @@ class Native:
         @router.get("/model/prediction/{prediction_id}", summary="Ask for the state of a generation")
         async def prediction(request: Request, prediction_id: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            return _both(_view(desk, request, desk.job(who, prediction_id)))
+            row = desk.job(who, prediction_id)
+            outcome = desk.outcome(row)
+            response = _both(_view(desk, request, row, outcome))
+            if outcome is not None:
+                response.headers[RECEIPT_HEADER] = receipt_header(outcome)
+            return response
 
         @router.post("/model/prediction/{prediction_id}/cancel", summary="Stop a generation at its next step")
         async def cancel(request: Request, prediction_id: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             desk.job(who, prediction_id)
             desk.jobs.cancel(prediction_id)
-            return _both(_view(desk, request, desk.job(who, prediction_id)))
+            row = desk.job(who, prediction_id)
+            return _both(_view(desk, request, row, desk.outcome(row)))
 
         @router.get("/model/predictions", summary="The caller's own generations, newest first")
         async def predictions(
@@ -114,7 +120,7 @@ class Native:
             who = await desk.identify(request, Scope.GENERATE)
             rows = desk.jobs.history(who.tenant, limit + 1, before)
             more = rows[limit - 1].created_at if len(rows) > limit else None
-            return _json({"data": [_view(desk, request, row) for row in rows[:limit]], "next": more})
+            return _json({"data": [_view(desk, request, row, desk.outcome(row)) for row in rows[:limit]], "next": more})
 
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
         async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response:
@@ -172,7 +178,7 @@ def _started(job_id: str, model: str, created_at: datetime) -> dict[str, Any]:
     return {"id": job_id, "status": "processing", "model": model, "created_at": _time(created_at.timestamp())}
 
 
-def _view(desk: Desk, request: Request, row: Row[Any]) -> dict[str, Any]:
+def _view(desk: Desk, request: Request, row: Row[Any], outcome: Outcome | None) -> dict[str, Any]:
     view: dict[str, Any] = {
         "id": row.id,
         "status": "processing",
@@ -180,7 +186,6 @@ def _view(desk: Desk, request: Request, row: Row[Any]) -> dict[str, Any]:
         "created_at": _time(row.created_at),
         "progress": {"steps_done": desk.jobs.steps_done(row), "steps": row.steps},
     }
-    outcome = desk.outcome(row)
     if outcome is None:
         return view
     view |= {

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth.identity import Scope
 from gateway.desk import Desk, Wish
-from gateway.dialects.dialect import speaking
+from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
 from gateway.errors import BadRequest
 from gateway.exchange import Delivered, ImageRequest, Outcome
@@ -152,7 +152,9 @@ def _answer(
     delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
     problems = {number: problem for number, each in enumerate(outcomes) if (problem := problem_of_outcome(each))}
     if not delivered:
-        return _problem(problems[0])
+        refusal = _problem(problems[0])
+        refusal.headers[RECEIPT_HEADER] = receipt_header(outcomes[0])
+        return refusal
     first = delivered[0]
     answer = {
         "created": int(time.time()),
@@ -170,7 +172,7 @@ def _answer(
     response = _json(answer)
     response.headers["X-AI-Generated"] = "true"
     response.headers["X-AI-Content-Id"] = first.image.content_id
-    response.headers["X-Fluxgate-Receipt"] = base64.b64encode(first.receipt.tlog_proof().encode()).decode()
+    response.headers[RECEIPT_HEADER] = receipt_header(first)
     return response
 
 

@@ -166,7 +166,7 @@ def test_a_stripped_and_reencoded_copy_is_recognised_by_its_watermark(gateway: G
     assert report.credential.state is CredentialState.NOT_PRESENT
     assert report.record is not None
     assert report.record.known.sha256 == file.sha256
-    assert "Recognised by its watermark; the content credential was stripped" in dict(report.statements)["verdict"]
+    assert "recognised by its watermark; its content credential was stripped" in dict(report.statements)["verdict"]
 
 
 def test_a_stripped_copy_without_records_could_not_be_checked(gateway: Gateway, sealed: Sealed) -> None:
