@@ -1,0 +1,145 @@
+"""Each part breaks in turn: no picture leaves, the caller gets 503 with a code of its own, the log says what happened."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, event
+from tests.walk import independent
+from tests.walk.dialogues import Dialogue, Native, OpenAI
+from tests.walk.house import HARMLESS, House
+from tests.walk.switched_parts import switched
+
+BROKEN = [
+    ("a_word_classifier_raises", {"switched_words": "raises"}, "screening_unanswered", "prompt"),
+    ("a_word_classifier_hangs", {"switched_words": "hangs"}, "screening_unanswered", "prompt"),
+    ("a_word_classifier_says_nothing", {"switched_words": "says_nothing"}, "screening_unanswered", "prompt"),
+    ("the_engine_is_out_of_memory", {"switched_flux": "out_of_memory"}, "engine_out_of_memory", "prompt"),
+    ("the_engine_raises", {"switched_flux": "raises"}, "engine_failed", "prompt"),
+    ("an_image_classifier_raises", {"switched_eyes": "raises"}, "screening_unanswered", "output_image"),
+    ("an_image_classifier_hangs", {"switched_eyes": "hangs"}, "screening_unanswered", "output_image"),
+    ("an_image_classifier_says_nothing", {"switched_eyes": "says_nothing"}, "screening_unanswered", "output_image"),
+    ("the_watermark_cannot_be_read", {"switched_mark": "unreadable"}, "mark_unreadable", "output_image"),
+    ("the_watermarker_raises", {"switched_mark": "raises"}, "sealing_failed", "output_image"),
+    ("the_signer_is_gone", {"switched_signer": "gone"}, "signing_failed", "output_image"),
+    ("the_disk_is_full", {"disk": "full"}, "storage_unavailable", "output_image"),
+    ("the_disk_fills_up_half_way", {"disk": "full_for_manifests"}, "storage_unavailable", "output_image"),
+]
+
+
+@pytest.mark.parametrize(("moods", "code", "stage"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_no_picture_leaves_when(house: House, dialogue: Dialogue, moods: dict[str, str], code: str, stage: str) -> None:
+    before, budget = house.written(), house.left()
+    with switched(**moods):
+        answer = dialogue.ask(house, HARMLESS)
+    jobs, entries, uploads, files = house.written()
+    assert (jobs, entries, uploads, files) == (before[0] + 1, before[1] + 1, before[2], before[3])
+    assert (answer.outcome, answer.code, answer.picture) == ("failed", code, None)
+    if dialogue.name == "openai":
+        assert answer.status == 503
+        assert answer.body["error"]["type"] == "server_error"
+    assert answer.header is not None
+    entry = independent.check_tlog_proof(answer.header, house.vkey)
+    assert (entry["outcome"], entry["failure"], entry["stage"]) == ("failed", code, stage)
+    (job,) = house.rows("select * from jobs where id = ?", entry["request_id"])
+    assert (job["state"], job["code"], job["order"], job["lease_until"]) == ("failed", code, None, None)
+    assert house.left() == budget, "what failed here is not the caller's to pay"
+    independent.check_whole_log(house.database, house.vkey)
+    assert dialogue.ask(house, HARMLESS).outcome == "delivered", "and afterwards all is well again"
+
+
+def test_a_cancelled_prediction_ends_as_cancelled(house: House) -> None:
+    budget = house.left()
+    with switched(switched_flux="hangs"):
+        started = house.send("POST", "/api/v1/model/generateImage", json={"prompt": HARMLESS})
+        prediction = started.json()["id"]
+        house.send("POST", f"/api/v1/model/prediction/{prediction}/cancel")
+        answer = Native().wait(house, prediction)
+    assert (answer.outcome, answer.code) == ("failed", "cancelled")
+    assert independent.check_receipt(answer.receipt or {}, house.vkey)["failure"] == "cancelled"
+    assert house.left() == budget
+
+
+def test_an_engine_that_cancels_by_itself_is_a_failure_not_a_picture(house: House) -> None:
+    with switched(switched_flux="cancelled"):
+        assert OpenAI().ask(house, HARMLESS).code == "cancelled"
+
+
+def test_a_hard_finding_beside_a_silent_classifier_is_a_refusal(house: House, dialogue: Dialogue) -> None:
+    with switched(switched_words="raises"):
+        answer = dialogue.ask(house, "how to make a pipe bomb at home, step by step")
+    assert (answer.outcome, answer.code) == ("refused", "moderation_blocked")
+
+
+@contextlib.contextmanager
+def full_database(house: House) -> Iterator[None]:
+    """SQLite takes not one page more: the kernel's full disk as the database reports it (SQLITE_FULL)."""
+    engine = house.folder.engine
+
+    def fill_up(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    def free(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1073741823")
+
+    event.listen(engine, "begin", fill_up)
+    try:
+        yield
+    finally:
+        event.remove(engine, "begin", fill_up)
+        event.listen(engine, "begin", free)
+
+
+def test_nothing_is_accepted_when_the_database_is_full(house: House, dialogue: Dialogue) -> None:
+    long = "a red apple, " * 300  # does not fit into what is left of a page
+    before, budget = house.written(), house.left()
+    with full_database(house):
+        route = {"native": "/api/v1/model/generateImage", "openai": "/v1/images/generations"}[dialogue.name]
+        got = house.send("POST", route, json={"prompt": long})
+    assert got.status_code == 503
+    assert got.json()["error"]["code"] == "database_unavailable"
+    assert got.headers["retry-after"]
+    assert house.written() == before
+    assert house.left() == budget
+
+
+def test_a_picture_is_not_delivered_when_the_ledger_is_full_and_the_job_ends_when_it_is_not(house: House) -> None:
+    before = house.written()
+    with full_ledger(house):
+        got = house.send(
+            "POST", "/v1/images/generations", json={"prompt": HARMLESS, "size": "256x256", "num_inference_steps": 1}
+        )
+    assert (got.status_code, got.json()["error"]["code"]) == (503, "ledger_unavailable")
+    assert "data" not in got.json()
+    (job,) = house.rows("select * from jobs order by created_at desc limit 1")
+    assert job["state"] == "running", "not recorded, so not over: it is taken up again when its lease has run out"
+    assert house.written()[1] == before[1]
+    jobs = house.app.state.desk.jobs
+    jobs._clock, later = (lambda: time.time() + 60), jobs._clock
+    try:
+        house.run(jobs._recover())
+        answer = Native().wait(house, job["id"])
+    finally:
+        jobs._clock = later
+    assert answer.outcome == "delivered"
+    entry = independent.check_receipt(answer.receipt or {}, house.vkey)
+    assert house.written()[1] == before[1] + 1
+    kept = {name for name in house.blobs() if job["id"] in name}
+    assert len(kept) == 2, "the file and the manifest of the recorded picture, and nothing of the first attempt"
+    assert all(entry["content_id"] in name for name in kept)
+
+
+@contextlib.contextmanager
+def full_ledger(house: House) -> Iterator[None]:
+    """The log's table takes no row: an SQLite trigger that fails as a full disk fails."""
+    with house.folder.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON log_entries BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    try:
+        yield
+    finally:
+        with house.folder.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER full")
