@@ -64,6 +64,8 @@ class Screening:
         """What is looked for at each stage: the boot check holds it against the policy."""
         words = frozenset[str]().union(*(part.categories for part in self.prompt_classifiers))
         looks = frozenset[str]().union(*(part.categories for part in self.image_classifiers))
+        if self.text_readers:  # words in pictures are read as words
+            looks |= words
         return {Stage.PROMPT: words, Stage.INPUT_IMAGE: looks, Stage.OUTPUT_IMAGE: looks}
 
     @property

@@ -48,6 +48,7 @@ class Settings(_Frozen):
     provider: str = Field(
         "Unnamed Fluxgate operator", min_length=1, max_length=200, description="who runs this; stands in every manifest"
     )
+    appeal_contact: str = Field("", description="where a person contests a decision, if the policy names no contact")
     model: str = Field(DEMO_MODEL, description="`demo`, a folder in diffusers' layout, or a model hub id")
     model_id: str | None = Field(None, description="name callers use for the model; default: the folder or hub id")
     engine: str = Field("flux", description="engine part that draws")

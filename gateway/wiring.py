@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,6 +76,8 @@ def wire(folder: DataFolder) -> Parts:
     settings = folder.settings
     # 1. The policy, and the classifiers it asks.
     policy = load_policy(settings.policy_name)
+    if not policy.appeal.contact:
+        policy = replace(policy, appeal=replace(policy.appeal, contact=settings.appeal_contact))
     screening = screening_of(settings, policy)
     # 2. What the policy rules on, somebody must look at.
     check_coverage(policy, screening)
@@ -147,7 +149,7 @@ def check_coverage(policy: Policy, screening: Screening) -> None:
         said = ", ".join(f"{category} at {stage.value}" for category, stage in gaps)
         raise BootError(
             f"policy {policy.name}: nobody looks for {said}. Add a classifier, or accept each gap by name with a "
-            "reason under [[accepted_gap]]."
+            "reason under [[gap]]."
         )
     for gap in describe_gaps(policy):
         log.warning(

@@ -8,9 +8,9 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from moderation.errors import PartUnusable
 from moderation.prompt_folding import FoldedText, Signals, fold
@@ -47,6 +47,12 @@ class Combination(BaseModel):
     all: tuple[tuple[str, ...], ...] = Field(min_length=1)
     within: int = Field(DEFAULT_WITHIN, ge=1, le=1000)
     unless: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _floor_knows_no_excuse(self) -> Self:
+        if self.unless and self.category in (Category.CSAE, Category.NCII):
+            raise ValueError(f"`unless` would excuse {self.category.value}: remove it, nothing excuses the floor")
+        return self
 
 
 class TermList(BaseModel):

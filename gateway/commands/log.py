@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
 
 log_app = typer.Typer(
     no_args_is_help=True,
@@ -17,7 +16,6 @@ log_app = typer.Typer(
 )
 
 _FAULTS_FOUND = 1
-_LEAST_WIDTH = 140  # narrower terminals wrap lines, which beats cutting ids
 
 
 @log_app.command(epilog='Example: fluxgate log verify --folder exported-log --vkey "$(cat exported-log/vkey)"')
@@ -111,8 +109,7 @@ def list_entries(
             row["stage"],
             ", ".join(categories),
         )
-    console = Console()
-    Console(width=max(console.width, _LEAST_WIDTH)).print(table)
+    wide_console().print(table)
 
 
 @log_app.command()

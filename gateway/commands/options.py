@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
 
 from gateway.settings import DATA_DIR_VARIABLE
 
 DEFAULT_DATA_DIR = Path("fluxgate-data")
+_LEAST_TABLE_WIDTH = 140
 
 DataDir = Annotated[
     Path,
@@ -21,6 +23,11 @@ def existing(data_dir: Path) -> Path:
     if not data_dir.is_dir():
         stop(f"there is no data folder {data_dir}: name it with --data-dir; `fluxgate serve` or `demo` makes one")
     return data_dir
+
+
+def wide_console() -> Console:
+    """A console for tables. Terminals narrower than this wrap lines, which beats cutting ids."""
+    return Console(width=max(Console().width, _LEAST_TABLE_WIDTH))
 
 
 def stop(message: str, code: int = 2) -> NoReturn:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, wide_console
 from gateway.settings import load_settings
 
 policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Read and check policies.")
@@ -78,7 +78,7 @@ def check(
         verdict = f"{source.verdict.word} (floor)" if rule["floor"] else source.verdict.word
         stages = ", ".join(sorted(stage.value for stage in source.stages))
         table.add_row(source.id, verdict, ", ".join(sorted(source.categories)), stages, f"{low}-{high}", scores)
-    console.print(table)
+    wide_console().print(table)
     for gap in describe_gaps(found):
         categories = ", ".join(gap["categories"])
         console.print(f"Accepted gap at {gap['stage']}: {categories}. {gap['reason']}", soft_wrap=True)

@@ -140,3 +140,11 @@ def test_matching_stays_linear_in_a_hostile_text(terms: TermsPart, pattern: str)
         return best
 
     assert seconds(32_000) < 16 * seconds(4_000) + 0.02
+
+
+@pytest.mark.parametrize("category", ["csae", "ncii"])
+def test_a_list_that_would_excuse_the_floor_is_refused(category: str) -> None:
+    combination = {"category": category, "strength": "hard", "all": [["one"], ["two"]], "unless": ["museum"]}
+    table = {"language": "en", "version": "1", "combination": [combination]}
+    with pytest.raises(Exception, match="nothing excuses the floor"):
+        TermsPart(TermsPart.Options(data=(table,)))
