@@ -191,7 +191,9 @@ def problem_of(failure: BaseException) -> Problem:
                 failure.remedy,
             )
         case BadEndUser():
-            return Problem(422, "invalid_request", "Request not usable", str(failure), failure.field)
+            problem, _, remedy = str(failure).partition(": ")
+            detail = f"{failure.field} {problem}."
+            return Problem(422, "invalid_request", "Request not usable", detail, failure.field, f"{remedy}.")
         case OrderRefused():
             return Problem(422, "invalid_request", "Request not usable", str(failure), failure.field, failure.remedy)
         case UnknownModel():

@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from slowapi.errors import RateLimitExceeded
+from starlette.exceptions import HTTPException
 
 from gateway.desk import Desk
 from gateway.errors import BadRequest, GatewayError
@@ -82,7 +83,7 @@ def _translated(failure: Exception) -> Exception:
     if isinstance(failure, RequestValidationError):
         first = failure.errors()[0]
         where = ".".join(str(step) for step in first["loc"] if step not in _WHERE and "[" not in str(step))
-        field = where if _FIELD.fullmatch(where) else "body"
+        field = where if _FIELD.fullmatch(where) and first["type"] != "json_invalid" else "body"
         return BadRequest(field, *_explained(first["type"], first["msg"], first.get("ctx", {})))
     if isinstance(failure, HTTPException) and not isinstance(failure, RateLimitExceeded):
         if isinstance(failure.__cause__, GatewayError):  # raised while FastAPI read the body

@@ -15,7 +15,13 @@ from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
 from gateway.problems import Problem, problem_of_outcome
 
-_FIELDS = {"guidance": "guidance_scale", "upload": "image", "init_pixels": "image", "end_user": "safety_identifier"}
+_FIELDS = {
+    "guidance": "guidance_scale",
+    "quality": "output_quality",
+    "upload": "image",
+    "init_pixels": "image",
+    "end_user": "safety_identifier",
+}
 _EXAMPLES = {
     "flat": {"value": {"prompt": "a red apple on a wooden table", "width": 256, "height": 256, "seed": 7}},
     "nested": {"value": {"model": "demo", "input": {"prompt": "a red apple on a wooden table"}}},

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -113,7 +112,7 @@ async def _pixels(parts: Parts, picture: Any) -> Any:
         raise BadRequest("input.image_url", "is not a data: URL", "Send data:image/png;base64,…; nothing is fetched")
     try:
         data = base64.b64decode(payload, validate=True)
-    except binascii.Error as failure:
+    except ValueError as failure:  # binascii.Error is one; so is what non-ASCII text raises
         raise BadRequest("input.image_url", "is not valid base64", "Encode the file's bytes") from failure
     return await asyncio.to_thread(decode, data, parts.uploads.limits)
 
