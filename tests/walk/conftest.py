@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from tests.walk import switched_parts
 from tests.walk.dialogues import DIALOGUES, Dialogue
 from tests.walk.house import House
@@ -17,7 +18,14 @@ def parts_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def the_house(tmp_path_factory: pytest.TempPathFactory, parts_path: str) -> Iterator[House]:
     path = tmp_path_factory.mktemp("house") / "data"
-    house = House(path, blob_url=f"switched://{path / 'blobs'}", prompt_timeout_seconds=1, image_timeout_seconds=1)
+    house = House(
+        path,
+        blob_url=f"switched://{path / 'blobs'}",
+        prompt_timeout_seconds=1,
+        image_timeout_seconds=1,
+        max_upload_bytes=1_000_000,
+        max_upload_pixels=1_000_000,
+    )
     yield house
     house.close()
 

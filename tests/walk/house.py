@@ -5,10 +5,12 @@ import sqlite3
 import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from fastapi import FastAPI
 
 from gateway.app import build_app
 from gateway.auth.identity import Assurance, Principal, Scope
@@ -81,13 +83,27 @@ class House:
         """(tenant, key)."""
         return tenant, self.keys.create(tenant, **options)[1]
 
-    def send(self, method: str, path: str, *, key: str | None = "", **options: Any) -> httpx.Response:
+    def beside(self, **changes: Any) -> FastAPI:
+        """Another app over the same parts, some of them changed: for `send(app=…)`, on the same event loop."""
+        return build_app(replace(self.parts, **changes))
+
+    def send(
+        self, method: str, path: str, *, key: str | None = "", app: FastAPI | None = None, **options: Any
+    ) -> httpx.Response:
         """`key`: that of the house's tenant unless given; None sends none."""
         headers = dict(options.pop("headers", {}))
         chosen = self.key if key == "" else key
         if chosen is not None:
             headers["Authorization"] = f"Bearer {chosen}"
-        return self.run(self._client.request(method, path, headers=headers, **options))
+        if app is None:
+            return self.run(self._client.request(method, path, headers=headers, **options))
+
+        async def elsewhere() -> httpx.Response:
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url=self._client.base_url) as client:
+                return await client.request(method, path, headers=headers, **options)
+
+        return self.run(elsewhere())
 
     # -- what is written where, read without the house's own code --------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Each part breaks in turn: no picture leaves, the caller gets 503 with a code of its own, the log says what happened."""
+"""Each part breaks in turn: no picture leaves, the caller gets 503 with its own code, the log says what happened."""
 
 import contextlib
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Connection, event
+
 from tests.walk import independent
 from tests.walk.dialogues import Dialogue, Native, OpenAI
 from tests.walk.house import HARMLESS, House
@@ -136,7 +137,7 @@ def full_ledger(house: House) -> Iterator[None]:
     """The log's table takes no row: an SQLite trigger that fails as a full disk fails."""
     with house.folder.engine.begin() as connection:
         connection.exec_driver_sql(
-            "CREATE TRIGGER full BEFORE INSERT ON log_entries BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            "CREATE TRIGGER full BEFORE INSERT ON log_entries BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
         )
     try:
         yield

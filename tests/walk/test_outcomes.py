@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+
 from tests.walk import independent
 from tests.walk.dialogues import Answer, Dialogue
 from tests.walk.house import HARMLESS, SIZE, House
@@ -120,6 +121,7 @@ def test_a_failure_has_its_entry_and_its_code(house: House, dialogue: Dialogue) 
 
 def test_an_edit_names_its_parent_and_commits_to_it(house: House) -> None:
     from PIL import Image
+
     from tests.walk.dialogues import Native
 
     file = house.path / "parent.png"
