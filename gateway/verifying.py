@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Engine, select
 
 from gateway.store.database import reading
 from gateway.store.schema import images
+from moderation.pdq import pdq
 from provenance.encoding import Limits
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, Verification
@@ -23,7 +24,7 @@ class Verifier:
                 by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
                 by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
             )
-        self._parts = VerifyingParts(reader, (watermarker,), lookups, limits=limits)
+        self._parts = VerifyingParts(reader, (watermarker,), pdq, lookups, limits=limits)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""

@@ -24,6 +24,7 @@ from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
 from gateway.uploads import Uploads
 from inference.dispatch import Dispatcher
+from moderation.pdq import pdq
 from policies.evaluate import stale_gaps, uncovered
 from policies.loading import load_policy
 from policies.policy import ClassifierUse, Policy
@@ -190,7 +191,7 @@ def _sealing(folder: DataFolder) -> tuple[Sealing, str]:
     if settings.timestamp_url is None:
         log.warning("no time-stamp authority is set: manifests carry no time-stamp and end with the certificate")
     anchor = files.anchor.read_text("ascii")
-    parts = SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchor))
+    parts = SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchor), pdq)
     return Sealing(parts, settings.provider, _now), anchor
 
 

@@ -1,31 +1,15 @@
-"""Compares a picture's PDQ hash with lists of known pictures: the image classifier `pdq_list`.
+"""Compares a picture's PDQ hash with lists of known pictures, in all flips and quarter turns: the part `pdq_list`."""
 
-Hashing, in numbers (25 public photographs in three sizes, all flips and quarter turns, 200 comparisons a size, each
-with PDQ of the turned picture at full size; a test repeats a part of it):
-
-- Pictures are first reduced to 512 x 512 by area. At 1024 x 1024 that takes a seventh of the time. It costs 2 bits in
-  the median for the photographs as they are, 11 for the same enlarged 2.3 times.
-- `pdqhash.compute_dihedral` derives the turned hashes from one hash by changing signs. That is off by 16 bits in the
-  median and past the threshold of 31 in 9 % of cases, because PDQ's sampling grid is not symmetric. So the four mirror
-  images are really hashed, and only the transposition, which is exact, is derived.
-- A second hash of the picture reduced to 64 x 64 costs next to nothing and catches what the first reduction shifted:
-  with it 95 % of comparisons lie within 18 bits at the worst size, without it within 30.
-"""
-
-import cv2
 import numpy
-import numpy.typing
-import pdqhash
 from pydantic import BaseModel, ConfigDict
 
 from moderation.classifiers import Pixels
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.image_hash_lists import HASH_BITS, PART, HashList, InlineList, ListFile, Words, read_list, words_of
+from moderation.pdq import dihedral_pdq
 from policies.findings import Finding, Stage
 
-REDUCED_SIDES = (512, 64)
 LOW_QUALITY_SCORE = 0.25
-_DCT_SIDE = 16  # a PDQ hash is the sign pattern of a 16 x 16 block of the cosine transform
 
 
 class PdqList:
@@ -100,27 +84,8 @@ class PdqList:
 
 
 def dihedral_hashes(pixels: Pixels) -> tuple[Words, int]:
-    """PDQ hashes of the picture in all eight flips and quarter turns, at both reductions: (4, 16), and its quality.
-
-    Quality is 0 to 100, of the upright picture at the larger reduction.
-    """
+    """PDQ hashes of the picture in all eight flips and quarter turns, (4, 8), and its quality, 0 to 100."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != numpy.uint8 or not pixels.size:
         raise ClassifierFailed(f"{PART} needs pixels of shape (height, width, 3) and type uint8")
-    packed: list[bytes] = []
-    qualities: list[int] = []
-    for side in REDUCED_SIDES:
-        reduced = _reduced(pixels, side)
-        for mirrored in (reduced, reduced[::-1], reduced[:, ::-1], reduced[::-1, ::-1]):
-            bits, quality = pdqhash.compute(numpy.ascontiguousarray(mirrored))
-            transposed = bits.reshape(_DCT_SIDE, _DCT_SIDE).T
-            packed += [numpy.packbits(bits).tobytes(), numpy.packbits(transposed).tobytes()]
-            qualities.append(int(quality))
-    return words_of(packed), qualities[0]
-
-
-def _reduced(pixels: Pixels, side: int) -> Pixels:
-    """At most `side` in each direction, the aspect ratio given up: PDQ squeezes every picture to 64 x 64 anyway."""
-    height, width = pixels.shape[:2]
-    if max(height, width) <= side:
-        return pixels
-    return numpy.asarray(cv2.resize(pixels, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA))
+    hashes, quality = dihedral_pdq(pixels)
+    return words_of(list(hashes)), quality

@@ -1,12 +1,9 @@
-"""Names a picture by its bytes (SHA-256) and by its looks (PDQ), and tells how far two looks are apart."""
+"""Names a picture by its bytes (SHA-256), says what a name by its looks is (PDQ), and how far two looks are apart."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-import pdqhash
-
-from provenance.encoding import shrink
 from provenance.watermarkers import Pixels
 
 PDQ_MATCH_DISTANCE: Final = 31
@@ -15,18 +12,13 @@ PDQ_MATCH_DISTANCE: Final = 31
 PDQ_LEAST_QUALITY: Final = 50
 """Hashes of lower quality (flat pictures) say nothing; same source."""
 
-_PDQ_SIDE: Final = 512  # PDQ itself works on 512 pixels or fewer; averaging down first costs a fifth and moves 4 bits
+Fingerprint = Callable[[Pixels], tuple[str, int]]
+"""Names a picture by its looks: PDQ as 64 hex characters, and its quality, 0 to 100. Handed in by the gateway."""
 
 
 def sha256(data: bytes) -> str:
     """Hex."""
     return hashlib.sha256(data).hexdigest()
-
-
-def pdq(pixels: Pixels) -> tuple[str, int]:
-    """The PDQ hash as 64 hex characters, and its quality, 0 to 100."""
-    bits, quality = pdqhash.compute(np.ascontiguousarray(shrink(pixels, _PDQ_SIDE)))
-    return np.packbits(bits).tobytes().hex(), int(quality)
 
 
 def pdq_distance(one: str, other: str) -> int:

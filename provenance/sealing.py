@@ -15,7 +15,7 @@ import numpy as np
 from provenance.claims import Claim, SealedImage
 from provenance.encoding import decode_own, encode
 from provenance.errors import MarkUnreadable, ReadBackFailed, UnreadableImage
-from provenance.fingerprint import pdq, sha256
+from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import attach, packet
 from provenance.manifest import definition, parent_ingredient
 from provenance.reading import Credential, CredentialState, ManifestReader
@@ -30,6 +30,7 @@ class SealingParts:
     watermarker: Watermarker
     signer: ManifestSigner
     reader: ManifestReader
+    fingerprint: Fingerprint
 
 
 def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
@@ -49,7 +50,7 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
     # 5. Read back.
     credential, final = _read_back(parts, data, claim, marked)
     # 6. Name.
-    pdq_hash, pdq_quality = pdq(final)
+    pdq_hash, pdq_quality = parts.fingerprint(final)
     return SealedImage(
         data=data,
         media_type=claim.media_type,

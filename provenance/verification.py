@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from provenance.claims import SYSTEM
 from provenance.encoding import Limits, decode
 from provenance.errors import UnreadableImage
-from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, pdq, pdq_distance, sha256
+from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, Fingerprint, pdq_distance, sha256
 from provenance.headers import read_header
 from provenance.payload import MARK_BYTES
 from provenance.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
@@ -50,6 +50,7 @@ class VerifyingParts:
 
     reader: ManifestReader
     watermarkers: tuple[Watermarker, ...]
+    fingerprint: Fingerprint
     lookups: Lookups | None = None
     organisation: str | None = None
     limits: Limits = field(default_factory=Limits)
@@ -74,7 +75,7 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     detection = next((mark for mark in found if mark is not None), None)
     # 4 and 5. Look up, and compare.
     known = _look_up(parts.lookups, digest, credential, detection)
-    record = None if known is None else _compare(known, digest, *pdq(pixels))
+    record = None if known is None else _compare(known, digest, *parts.fingerprint(pixels))
     # 6. Conclude.
     verdict = _conclude(parts, credential, detection, record)
     statements = (

@@ -21,6 +21,7 @@ import pdqhash
 from imwatermark import WatermarkEncoder
 from PIL import Image
 
+from moderation.pdq import pdq
 from provenance.certificates import make_development_ca, make_leaf
 from provenance.claims import Claim, content_id
 from provenance.library_watermark import LibraryWatermark
@@ -76,7 +77,7 @@ def main() -> int:
         make_leaf(folder / "chain.pem", folder / "leaf.key", **authority, organisation="Benchmark", now=now)
         local = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
         reader = ManifestReader((folder / "ca.pem").read_text())
-        parts = SealingParts(LibraryWatermark(LibraryWatermark.Options()), ManifestSigner(local), reader)
+        parts = SealingParts(LibraryWatermark(LibraryWatermark.Options()), ManifestSigner(local), reader, pdq)
         stock_signer = c2pa.Signer.from_callback(local.sign, c2pa.C2paSigningAlg.ES256, local.chain_pem)
 
     manifest = json.dumps(definition(claim, parts.watermarker.algorithm))

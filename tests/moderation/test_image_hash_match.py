@@ -198,7 +198,8 @@ def test_flat_and_degenerate_pictures_are_near_each_other_but_never_claimed_as_a
 
 
 def test_a_low_quality_match_states_its_distance_and_the_quality_it_lacks() -> None:
-    flat = sealed(np.full((64, 64, 3), 128))
+    ramp = np.linspace(120, 135, 64)[:, None] + np.linspace(0, 9, 64)[None, :]  # too smooth to be told apart
+    flat = sealed(np.repeat(ramp[..., None].astype(np.uint8), 3, axis=2))
     finding = look(part({"id": "flat", "hash": full_size_hash(flat)}), flat)
     facts = dict(finding.facts)
     assert (finding.score, facts["distance"], facts["quality"]) == (LOW_QUALITY_SCORE, "0", "0")

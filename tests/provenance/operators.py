@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from moderation.pdq import pdq
 from provenance.certificates import make_development_ca, make_leaf
 from provenance.claims import Claim, MediaType, SealedImage, content_id
 from provenance.library_watermark import LibraryWatermark
@@ -31,11 +32,11 @@ class Gateway:
             by_mark=lambda mark: next((r for r in records if r.mark == mark), None),
             by_sha256=lambda digest: next((r for r in records if r.sha256 == digest), None),
         )
-        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), lookups)
+        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), pdq, lookups)
 
     def without_records(self) -> VerifyingParts:
         """As a stranger with the anchor verifies."""
-        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,))
+        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), pdq)
 
 
 def make_gateway(folder: Path, organisation: str) -> Gateway:
@@ -52,7 +53,7 @@ def make_gateway(folder: Path, organisation: str) -> Gateway:
     anchors = (folder / "ca.pem").read_text()
     signer = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
     watermarker = LibraryWatermark(LibraryWatermark.Options())
-    return Gateway(folder, SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchors)), anchors)
+    return Gateway(folder, SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchors), pdq), anchors)
 
 
 def make_claim(media_type: MediaType = "image/png", **changes: object) -> Claim:

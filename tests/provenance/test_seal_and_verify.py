@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from moderation.pdq import pdq
 from provenance.claims import MediaType, SealedImage
 from provenance.encoding import Limits, decode
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError
@@ -313,7 +314,9 @@ def test_unmarked_files_claim_no_watermark(gateway: Gateway) -> None:
     with pytest.warns(UserWarning, match="UnsafeUnmarked"):
         watermarker = UnsafeUnmarked(UnsafeUnmarked.Options())
 
-    file = seal(SealingParts(watermarker, gateway.sealing.signer, gateway.sealing.reader), make_picture(), make_claim())
+    file = seal(
+        SealingParts(watermarker, gateway.sealing.signer, gateway.sealing.reader, pdq), make_picture(), make_claim()
+    )
 
     assert (file.mark, file.mark_algorithm) == (b"", "")
     assert "watermark" not in file.manifest_json

@@ -1,0 +1,99 @@
+"""PDQ, the perceptual hash of pictures, as matrix products: no compiler to install it, no loop over pixels to run it.
+
+Source: Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" (2019), and its reference
+code in ThreatExchange. Every step up to the median is linear in the picture's luma Y, so
+
+1. luma       Y = 0.299 R + 0.587 G + 0.114 B
+2. smooth     two passes of a box filter a 128th of the side wide, along rows and along columns (a "tent")
+3. decimate   to 64 x 64; with step 2 this is  A = S_height Y S_width^T  for a matrix S_n made once per side n
+4. transform  B = D A D^T, cosines 1 to 16 of each direction
+5. hash       bit (i, j) is set if B[i, j] lies above the median of B; the last bit is written first
+
+Equal to `pdqhash` bit for bit on photographs (`tests/moderation/test_pdq.py`) at a tenth of its time for 1024 x 1024.
+"""
+
+from functools import lru_cache
+
+import numpy
+import numpy.typing
+
+from moderation.classifiers import Pixels
+
+Floats = numpy.typing.NDArray[numpy.float32]
+Bits = numpy.typing.NDArray[numpy.bool_]
+
+DCT_SIDE = 16
+HASH_BITS = DCT_SIDE * DCT_SIDE
+_SIDE = 64
+_LEAST_SIDE = 5  # smaller pictures have no hash; the reference returns zero bits of quality zero
+_LUMA = numpy.array((0.299, 0.587, 0.114), numpy.float32)
+
+
+def pdq(pixels: Pixels) -> tuple[str, int]:
+    """The hash as 64 hex digits, and its quality, 0 to 100.
+
+    `pixels`: (height, width, 3), uint8, sRGB, of any size; not changed, not kept.
+    """
+    grid = _grids(pixels)[0]
+    return numpy.packbits(_bits(grid)).tobytes().hex(), _quality(grid)
+
+
+def dihedral_pdq(pixels: Pixels) -> tuple[tuple[bytes, ...], int]:
+    """Hashes, 32 bytes each, of the picture in all eight flips and quarter turns, upright first; and its quality.
+
+    PDQ's grid is not symmetric, so each mirror image is really smoothed; the transposed hash alone can be derived.
+    """
+    grids = _grids(pixels)
+    hashes = (each for bits in map(_bits, grids) for each in (bits, bits.T))
+    return tuple(numpy.packbits(each).tobytes() for each in hashes), _quality(grids[0])
+
+
+def _grids(pixels: Pixels) -> tuple[Floats, Floats, Floats, Floats]:
+    """Steps 1 to 3 for the picture upright, upside down, mirrored, and both. A mirrored picture under a filter is the
+    picture under the mirrored filter, so the large product is made twice, not four times."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < _LEAST_SIDE:
+        nothing = numpy.zeros((_SIDE, _SIDE), numpy.float32)
+        return nothing, nothing, nothing, nothing
+    luma = pixels.astype(numpy.float32) @ _LUMA
+    rows, columns = _smoothing(height), _smoothing(width)
+    upright, turned = rows @ luma, rows[:, ::-1] @ luma
+    return upright @ columns.T, turned @ columns.T, upright @ columns[:, ::-1].T, turned @ columns[:, ::-1].T
+
+
+def _bits(grid: Floats) -> Bits:
+    """Steps 4 and 5: (16, 16)."""
+    spectrum = _cosines() @ grid @ _cosines().T
+    # The reference takes the lower of the two middle values (Torben's algorithm).
+    median = numpy.partition(spectrum, HASH_BITS // 2 - 1, axis=None)[HASH_BITS // 2 - 1]
+    bits: Bits = spectrum[::-1, ::-1] > median
+    return bits
+
+
+def _quality(grid: Floats) -> int:
+    """Sum of the gradients' whole hundredths of the range, over 90: below 50 a picture is too flat to be told apart."""
+    steps = (numpy.diff(grid, axis=axis) * 100 / 255 for axis in (0, 1))
+    total = sum(int(numpy.abs(numpy.trunc(step)).sum()) for step in steps)
+    return min(100, total // 90)
+
+
+@lru_cache(maxsize=64)
+def _smoothing(side: int) -> Floats:
+    """(64, side): two box passes, then every 64th of the side."""
+    window = (side + 2 * _SIDE - 1) // (2 * _SIDE)
+    ahead = (window + 2) // 2 - 1
+    places = numpy.arange(side)
+    first = numpy.maximum(places - (window - 1 - ahead), 0)
+    last = numpy.minimum(places + ahead, side - 1)
+    box = (places >= first[:, None]) & (places <= last[:, None])
+    mean = box / box.sum(axis=1, keepdims=True)
+    taken = ((numpy.arange(_SIDE) + 0.5) * side / _SIDE).astype(int)
+    return (mean[taken] @ mean).astype(numpy.float32)
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> Floats:
+    """(16, 64): rows 1 to 16 of the cosine transform; row 0, the mean brightness, is left out."""
+    rows = numpy.arange(1, DCT_SIDE + 1)[:, None]
+    columns = 2 * numpy.arange(_SIDE)[None, :] + 1
+    return (numpy.sqrt(2 / _SIDE) * numpy.cos(numpy.pi / (2 * _SIDE) * rows * columns)).astype(numpy.float32)
