@@ -243,6 +243,8 @@ class Jobs:
 
     def find(self, job_id: str, tenant: str) -> Row[tuple[object, ...]] | None:
         """The tenant's own job, or None: another tenant's job does not exist for it."""
+        if not job_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
+            return None
         with reading(self._parts.engine).connect() as connection:
             return connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).one_or_none()
 

@@ -85,6 +85,8 @@ class Public:
         @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
         async def reasons(request: Request, decision: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
+            if not decision.isprintable():
+                raise NotFound("decision")
             with reading(parts.engine).connect() as connection:
                 suffix = decision.removeprefix("dec_")
                 stated = connection.execute(

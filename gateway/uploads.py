@@ -107,6 +107,8 @@ class Uploads:
 
     def row(self, upload_id: str, tenant: str | None = None) -> Row[tuple[object, ...]]:
         """What is known of an upload; `tenant` None is for whoever holds a signed link. Raises `NotFound`."""
+        if not upload_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
+            raise NotFound("upload")
         query = select(uploads).where(uploads.c.id == upload_id)
         if tenant is not None:
             query = query.where(uploads.c.tenant == tenant)
