@@ -20,12 +20,16 @@ from gateway.statements import only_unanswered, state
 from gateway.store.blobs import Blobs
 from gateway.store.database import reading
 from gateway.store.schema import uploads
+from gateway.version import SYSTEM_VERSION
 from inference.engines import Pixels
 from policies.evaluate import evaluate
 from policies.findings import Stage
 from policies.policy import Policy
+from policies.verdicts import Decision
 from provenance.encoding import Limits, decode
 from provenance.headers import read_header
+from provenance.log import entries
+from provenance.log.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,12 @@ class Uploads:
         blobs: Blobs,
         screening: Screening,
         policy: Policy,
+        ledger: Ledger,
         limits: Limits,
         clock: Callable[[], datetime],
     ) -> None:
         self._engine = engine
+        self._ledger = ledger
         self._blobs = blobs
         self._screening = screening
         self._policy = policy
@@ -58,13 +64,19 @@ class Uploads:
         self._clock = clock
 
     async def take(self, who: Principal, data: bytes, file_name: str) -> Row[tuple[object, ...]]:
-        """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered."""
+        """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered.
+
+        One that is not taken leaves an entry in the log. A policy that would hold a picture refuses an upload: there is
+        nothing a reviewer could release.
+        """
         pixels = await asyncio.to_thread(decode, data, self.limits)
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
         findings = await self._screening.image(pixels, Stage.INPUT_IMAGE)
         decision = evaluate(self._policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
-            if only_unanswered(decision):
+            silence = only_unanswered(decision)
+            await asyncio.to_thread(self._record, who, upload_id, decision, hashlib.sha256(data).digest(), silence)
+            if silence:
                 raise ScreeningUnanswered
             raise UploadRefused(state(decision, Stage.INPUT_IMAGE, self._policy, upload_id))
         media_type = read_header(data).media_type
@@ -80,6 +92,25 @@ class Uploads:
             "created_at": self._clock().timestamp(),
         }
         return await asyncio.to_thread(self._store, row, data)
+
+    def _record(self, who: Principal, upload_id: str, decision: Decision, digest: bytes, silence: bool) -> None:
+        salt = secrets.token_bytes(entries.SALT_BYTES)
+        said = {"principal": f"{who.tenant}/{who.key_id}".encode(), "upload": digest}
+        entry = entries.Entry(
+            request_id=upload_id,
+            outcome=entries.Outcome.FAILED if silence else entries.Outcome.REFUSED,
+            time=self._clock(),
+            dialect="native",
+            stage=Stage.INPUT_IMAGE.value,
+            policy=self._policy.name,
+            policy_digest=self._policy.digest,
+            verdict=decision.verdict,
+            reasons=decision.reasons,
+            system_version=SYSTEM_VERSION,
+            failure="screening_unanswered" if silence else None,
+            commitments={name: entries.commit(salt, name, value) for name, value in said.items()},
+        )
+        self._ledger.record(entry, salt=salt)
 
     def _store(self, row: dict[str, object], data: bytes) -> Row[tuple[object, ...]]:
         name = blob_name(str(row["id"]), str(row["media_type"]))

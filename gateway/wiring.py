@@ -111,6 +111,7 @@ def wire(folder: DataFolder) -> Parts:
             blobs,
             screening,
             policy,
+            ledger,
             FileLimits(settings.max_upload_bytes, settings.max_upload_pixels),
             _now,
         ),

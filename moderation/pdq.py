@@ -88,7 +88,8 @@ def _smoothing(side: int) -> Floats:
     box = (places >= first[:, None]) & (places <= last[:, None])
     mean = box / box.sum(axis=1, keepdims=True)
     taken = ((numpy.arange(_SIDE) + 0.5) * side / _SIDE).astype(int)
-    return (mean[taken] @ mean).astype(numpy.float32)
+    matrix: Floats = (mean[taken] @ mean).astype(numpy.float32)
+    return matrix
 
 
 @lru_cache(maxsize=1)
@@ -96,4 +97,5 @@ def _cosines() -> Floats:
     """(16, 64): rows 1 to 16 of the cosine transform; row 0, the mean brightness, is left out."""
     rows = numpy.arange(1, DCT_SIDE + 1)[:, None]
     columns = 2 * numpy.arange(_SIDE)[None, :] + 1
-    return (numpy.sqrt(2 / _SIDE) * numpy.cos(numpy.pi / (2 * _SIDE) * rows * columns)).astype(numpy.float32)
+    waves: Floats = numpy.sqrt(2 / _SIDE) * numpy.cos(numpy.pi / (2 * _SIDE) * rows * columns)
+    return waves.astype(numpy.float32)

@@ -1,0 +1,45 @@
+"""Pictures sent in pass the same stations as pictures drawn; one that is not taken leaves reasons and an entry."""
+
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from tests.walk.house import House
+from tests.walk.switched_parts import switched
+
+
+def a_picture() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 60).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("mood", "status", "code", "outcome"),
+    [("finds:gore", 400, "moderation_blocked", "refused"), ("raises", 503, "screening_unanswered", "failed")],
+)
+def test_a_picture_that_is_not_taken_is_not_kept_and_is_in_the_log(
+    house: House, mood: str, status: int, code: str, outcome: str
+) -> None:
+    before = house.written()
+    with switched(switched_eyes=mood):
+        answer = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("secret-name.png", a_picture())})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    after = house.written()
+    assert (after[0], after[1] - before[1], after[2:]) == (before[0], 1, before[2:])
+    (last,) = house.rows("select leaf from log_entries order by idx desc limit 1")
+    entry = json.loads(last["leaf"])
+    assert (entry["outcome"], entry["stage"]) == (outcome, "input_image")
+    assert set(entry["commitments"]) == {"principal", "upload"}
+    assert "secret-name" not in last["leaf"].decode()
+
+
+def test_an_uploaded_picture_keeps_its_bytes(house: House) -> None:
+    data = a_picture()
+    sent = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("../../etc/passwd.png", data)}).json()[
+        "data"
+    ]
+    assert sent["file_name"] == "passwd.png"
+    assert house.send("GET", sent["download_url"], key=None).content == data
