@@ -142,6 +142,8 @@ class SwitchedEngine(FluxEngine):
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if mood == "cancelled":
             raise RenderCancelled
+        if mood == "waits":
+            LET_GO.wait(30)
         if mood == "hangs":
             while not cancelled():
                 time.sleep(0.01)
