@@ -14,6 +14,9 @@ import numpy.typing as npt
 MARK_BYTES = 8
 """A mark is 64 random bits: with a million records, a chance collision has probability 3e-8."""
 
+LONG_MARK_BYTES = 16
+"""What a scheme with room for it can carry instead: 128 bits, a UUID's worth."""
+
 CODE_BYTES = MARK_BYTES + 4
 """The mark and its CRC-32, big-endian."""
 
@@ -29,16 +32,23 @@ a marked one with probability 1.5e-8 for each strength that is tried.
 _DOMAIN = b"fluxgate.mark.1"  # bound into the checksum, so that other users of 96-bit payloads are not read as ours
 
 
-def protect(mark: bytes) -> bytes:
-    """The 12 bytes to embed for an 8-byte `mark`. Raises `ValueError` if the length is wrong."""
-    if len(mark) != MARK_BYTES:
-        raise ValueError(f"a mark has {MARK_BYTES} bytes, got {len(mark)}")
+def protect(mark: bytes, length: int = MARK_BYTES) -> bytes:
+    """`mark`, which has `length` bytes, and its checksum: 4 bytes more. Raises `ValueError` if the length is wrong."""
+    if len(mark) != length:
+        raise ValueError(f"a mark has {length} bytes, got {len(mark)}")
     return mark + zlib.crc32(_DOMAIN + mark).to_bytes(4, "big")
 
 
 def to_bits(code: bytes) -> npt.NDArray[np.uint8]:
     """`code` as an array of zeros and ones, most significant bit first."""
     return np.unpackbits(np.frombuffer(code, np.uint8))
+
+
+def unprotect(bits: npt.NDArray[np.uint8]) -> bytes | None:
+    """The mark in decoded `bits` (8 times its length and 32 more), or None if the checksum does not fit."""
+    code = np.packbits(bits).tobytes()
+    mark = code[:-4]
+    return mark if protect(mark, len(mark)) == code else None
 
 
 def recover(evidence: npt.NDArray[np.floating]) -> tuple[bytes, int] | None:

@@ -1,0 +1,1 @@
+"""The parts of the tile watermark: key material, code, pattern, embedding, and the way back."""

@@ -1,0 +1,149 @@
+"""The ladder from pixels to mark: what is cheap and likely first; nothing is warped before it looks promising.
+
+1. as it is      the picture's own size tells the scale; eight orientations
+2. whitened      the same after raising what blur took
+3. pilot gone    the place where an uncut picture's grid lies, even if no pilot shows
+4. synchronised  the likeliest scales, angles and squeezes; each is warped once
+5. tracked       where the pilot shows but the data does not speak: follow the grid as it bends
+
+Every attempt to decode is counted. An unmarked picture passes the 32-bit checksum with probability at most
+attempts x list paths / 2^32: with 64 attempts and 8 paths 1.2e-7 for the whole search over all keys.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from provenance.tile.code import Bits, Floats, decode, encode
+from provenance.tile.embedding import canonical_scale
+from provenance.tile.pattern import Pattern
+from provenance.tile.plane import normalise, whiten
+from provenance.tile.reading import ALIGNED, Evidence, Grid, find_grids, gather_evidence, turned
+from provenance.tile.synchronisation import find_candidates
+from provenance.tile.tracking import follow
+from provenance.tile.warping import rectify, rough_plane, warp
+
+ATTEMPTS: Final = 64
+"""How often one search may decode, over all keys."""
+
+PATHS: Final = 8
+
+_ALL: Final = tuple(range(8))
+_TWO: Final = (0, 2)  # what a spectrum cannot tell apart
+
+CLEAR: Final = 4.6
+"""Clarity from which a grid is worth reading; the highest of 16,384 noise values lies at about 4.3."""
+
+SURPLUS: Final = 2.8
+"""Surplus from which evidence is worth decoding; a mark that can be decoded has at least 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A mark whose checksum fitted. `surplus`: how loudly it spoke. `corrected_bits`: of the 1024 code bits.
+    `attempts`: decodes it took."""
+
+    mark: bytes
+    key_id: str
+    surplus: float
+    corrected_bits: int
+    attempts: int
+
+
+class Search:
+    """One search over one picture. `accept`: the mark of a message whose checksum fits, else None."""
+
+    def __init__(self, patterns: Sequence[Pattern], bits: int, accept: Callable[[Bits], bytes | None]) -> None:
+        self._patterns = patterns
+        self._bits = bits
+        self._accept = accept
+        self.attempts = 0
+
+    def run(self, luma: npt.NDArray[np.uint8]) -> Found | None:
+        """`luma`: (height, width). None if no mark was found within the permitted attempts."""
+        picture = luma.astype(np.float32)
+        plane = _plane(luma)
+        # 1. As it is.
+        rough = normalise(plane)
+        if found := self._read(rough, _ALL, count=1):
+            return found
+        # 2. Whitened.
+        if found := self._read(normalise(whiten(plane)), _ALL, count=1):
+            return found
+        # 3. Pilot gone.
+        for pattern in self._patterns:
+            if found := self._decode(pattern, gather_evidence(rough, pattern, ALIGNED, 1)):
+                return found
+        # 4 and 5. Synchronised, tracked.
+        return self._synchronise(picture)
+
+    def aligned(self, luma: npt.NDArray[np.uint8]) -> Found | None:
+        """Reads a picture that nothing has happened to, as a fresh mark is read back."""
+        return self._read(normalise(_plane(luma)), (0,), count=1)
+
+    def _synchronise(self, picture: Floats) -> Found | None:
+        bent = []
+        for candidate in find_candidates(picture, 6):
+            straight = rectify(picture, candidate.matrix)
+            if straight is None:
+                continue
+            plane, back = straight
+            for whitened in (False, True):
+                rough = rough_plane(plane, back, picture.shape, whitened=whitened)
+                if found := self._read(rough, _TWO, count=2):
+                    return found
+                if not whitened:
+                    bent.append((rough, back))
+        for rough, back in bent[:2]:
+            for pattern in self._patterns:
+                if found := self._track(picture, rough, back, pattern):
+                    return found
+        return None
+
+    def _track(self, picture: Floats, rough: Floats, back: npt.NDArray[np.float64], pattern: Pattern) -> Found | None:
+        for _ in range(3):
+            better = follow(rough, pattern)
+            if better is None:
+                return None
+            back = back @ better
+            plane = warp(picture, back, rough.shape)
+            rough = rough_plane(plane, back, picture.shape, whitened=False)
+            if found := self._read(rough, _TWO, count=1):
+                return found
+        return None
+
+    def _read(self, rough: Floats, orientations: tuple[int, ...], count: int) -> Found | None:
+        for pattern in self._patterns:
+            for grid in find_grids(rough, pattern, orientations, count):
+                if grid.clarity < CLEAR:
+                    continue
+                if found := self._decode(pattern, self._evidence(rough, pattern, grid)):
+                    return found
+        return None
+
+    def _evidence(self, rough: Floats, pattern: Pattern, grid: Grid) -> list[Evidence]:
+        return gather_evidence(turned(rough, grid.orientation), pattern, grid.offset, 2)
+
+    def _decode(self, pattern: Pattern, spoken: list[Evidence]) -> Found | None:
+        for evidence in spoken:
+            if evidence.surplus < SURPLUS or self.attempts >= ATTEMPTS:
+                continue
+            self.attempts += 1
+            for message in decode(evidence.llr, self._bits, PATHS):
+                mark = self._accept(message)
+                if mark is not None:
+                    wrong = int(((evidence.llr < 0) != encode(message).astype(bool)).sum())
+                    return Found(mark, pattern.key_id, evidence.surplus, wrong, self.attempts)
+        return None
+
+
+def _plane(luma: npt.NDArray[np.uint8]) -> Floats:
+    """A picture at half its canonical size, if it is as large as when it was marked."""
+    height, width = luma.shape
+    scale = 2 * canonical_scale(height, width)
+    size = (max(1, round(width / scale)), max(1, round(height / scale)))
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)

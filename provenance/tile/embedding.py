@@ -1,0 +1,73 @@
+"""Adds the pattern to a picture: stronger where texture hides it, capped where nothing does. Pure.
+
+1. luma     ITU-R BT.601, the band the pattern lives in
+2. mask     local roughness, eroded so that the flat side of an edge does not pay for the edge
+3. gain     solved for the wanted PSNR; the gain is the RMS in flat areas, so the cap on it bounds visibility
+4. add      the same change to red, green and blue, so colours keep their hue
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from provenance.tile.code import Floats
+from provenance.tile.pattern import PERIOD, TILE
+from provenance.watermarkers import Pixels
+
+_MASK_SLOPE: Final = 0.56
+_MASK_CEILING: Final = 5.0
+_ROUNDING_ENERGY: Final = 1 / 12
+"""Mean square that rounding to whole numbers adds."""
+
+_BOX_SMALL: Final = (5, 5)
+_ERODE: Final = np.ones((5, 5), np.uint8)
+
+
+def canonical_scale(height: int, width: int) -> float:
+    """Pixels per canonical pixel: 1 up to 1024 x 1024, then growing, so that reduced copies keep the band."""
+    return max(1.0, float(np.sqrt(height * width)) / 1024)
+
+
+def mask(luma: Floats) -> Floats:
+    """How much of the pattern each place hides, 1 (flat) to 5. `luma`: (height, width); worked out at half size."""
+    height, width = luma.shape
+    half = cv2.resize(luma, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    rough = np.abs(half - cv2.GaussianBlur(half, (0, 0), 1.0))
+    calm = cv2.erode(cv2.boxFilter(rough, -1, _BOX_SMALL), _ERODE)
+    strength = cv2.min(1 + np.float32(_MASK_SLOPE) * cv2.boxFilter(calm, -1, _BOX_SMALL), _MASK_CEILING)
+    return np.asarray(cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def lay_out(pilot: Floats, data: Floats, tile_signs: Floats, height: int, width: int) -> Floats:
+    """The pattern for a picture of this size: tiles from the top left corner, the data with the sign of its tile."""
+    scale = canonical_scale(height, width)
+    rows, columns = (int(np.ceil(side / scale / TILE)) for side in (height, width))
+    both = (pilot - data, pilot + data)
+    pattern = np.empty((rows * TILE, columns * TILE), np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            positive = tile_signs[row % PERIOD, column % PERIOD] > 0
+            pattern[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] = both[int(positive)]
+    if scale == 1:
+        return pattern[:height, :width]
+    # Pixel centres: canonical = (pixel + 1/2) / scale - 1/2.
+    shift = 0.5 / scale - 0.5
+    matrix = np.array([[1 / scale, 0, shift], [0, 1 / scale, shift]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    stretched = cv2.warpAffine(pattern, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(stretched, np.float32)
+
+
+def add(pixels: Pixels, pattern: Floats, *, psnr_db: float, flat_rms: float) -> Pixels:
+    """A read-only marked copy. `pattern`: unit variance, the size of `pixels`. The gain stops at `flat_rms`."""
+    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    change = pattern * mask(luma)
+    wanted = 255.0**2 / 10 ** (psnr_db / 10) - _ROUNDING_ENERGY
+    energy = float(np.dot(change.ravel(), change.ravel())) / change.size
+    gain = min(float(np.sqrt(max(wanted, 0) / energy)), flat_rms)
+    change *= np.float32(gain)
+    whole = np.rint(change).astype(np.int16)
+    marked: Pixels = cv2.add(pixels, cv2.merge((whole, whole, whole)), dtype=cv2.CV_8U)
+    marked.flags.writeable = False
+    return marked

@@ -1,0 +1,184 @@
+"""Reads a plane whose scale and rotation are right: where the grid lies, what the tiles say, which mark that is. Pure.
+
+1. find the grid    fold the tiles, match the pilot: position to a fraction of a sample, in each orientation asked for
+2. add the tiles    with the signs of each of the 64 places the plane may have come from; the loudest sum is the place
+3. weigh            each frequency by its signal and its noise, the signal's loss by blur or scaling included
+4. decode           list decoding; only a mark whose checksum fits is a mark
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from provenance.tile.code import LENGTH, Floats
+from provenance.tile.pattern import DATA, DATA_AMPLITUDE, PERIOD, PILOTS, PLANE_TILE, Pattern
+from provenance.tile.plane import cut, spectra
+from provenance.tile.transforms import Complexes, fft2, rfft2
+
+ALIGNED: Final = (0.25, 0.25)
+"""Where the grid begins when nothing was cut off: half-size samples lie between canonical pixels 2j and 2j + 1."""
+
+_FINER: Final = 2  # the pilot's correlation is worked out at half samples
+_LOSSES: Final = np.array([0.0, 0.001, 0.002, 0.0035, 0.005, 0.007, 0.01], np.float32)
+"""Decay B of a channel exp(-B k^2): blur of s pixels has B = 2 (pi s / 128)^2, so these reach s = 3.6."""
+
+_DATA_SQUARES: Final = (DATA.astype(np.float32) ** 2).sum(1)
+_LOUDEST: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A place of the tile grid. `offset`: (y, x) in [0, 64), pattern place of the plane's first sample after it was
+    `turned`. `clarity`: height of the pilot's correlation over its spread; noise reaches about 4.5."""
+
+    clarity: float
+    orientation: int
+    offset: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the tiles say about the 1024 code bits. `llr`: (1024,). `surplus`: energy above noise, in its spread."""
+
+    llr: Floats
+    surplus: float
+
+
+def turned(plane: Floats, orientation: int) -> Floats:
+    """`plane` rotated by orientation % 4 quarter turns, mirrored first from 4 on."""
+    mirrored = plane[:, ::-1] if orientation >= 4 else plane
+    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4))
+
+
+def find_grids(rough: Floats, pattern: Pattern, orientations: tuple[int, ...], count: int) -> list[Grid]:
+    """The `count` likeliest grids over all `orientations`, clearest first."""
+    tiles = cut(rough, (0, 0))
+    noise = _noise(rfft2(tiles))
+    folded = fft2(tiles.sum((0, 1)))
+    chosen = []
+    for orientation in orientations:
+        # Turning the plane turns its spectrum, but for a cyclic shift, which moves the peak and leaves its height.
+        bins = _turned_back(PILOTS, orientation)
+        clarity, _ = _match(_at(folded, bins), _at(noise, bins), pattern)
+        chosen.append((clarity, orientation))
+    grids = []
+    for _, orientation in sorted(chosen, reverse=True)[:count]:
+        upright = cut(turned(rough, orientation), (0, 0)).sum((0, 1))
+        values = _at(fft2(upright), PILOTS)
+        clarity, offset = _match(values, _at(noise, _turned_back(PILOTS, orientation)), pattern)
+        grids.append(Grid(clarity, orientation, offset))
+    return sorted(grids, key=lambda grid: -grid.clarity)
+
+
+def _noise(spectrum: Complexes) -> Floats:
+    """(64, 64): power that the sum of (rows, columns, 64, 33) tile spectra would have if they had nothing in common."""
+    power = (spectrum.real**2 + spectrum.imag**2).sum((0, 1))
+    whole = np.empty((PLANE_TILE, PLANE_TILE), np.float32)
+    whole[:, : power.shape[1]] = power
+    mirrored = np.roll(power[::-1], 1, 0)
+    whole[:, power.shape[1] :] = mirrored[:, PLANE_TILE // 2 - 1 : 0 : -1]
+    return np.asarray(cv2.max(cv2.blur(whole, (3, 3)), 0.0), np.float32)
+
+
+def _turned_back(bins: npt.NDArray[np.intp], orientation: int) -> npt.NDArray[np.intp]:
+    """Which frequencies of a plane become `bins` when it is `turned`."""
+    ky, kx = bins[:, 0], bins[:, 1]
+    for _ in range(orientation % 4):
+        ky, kx = kx, -ky
+    if orientation >= 4:
+        kx = -kx
+    return np.stack([ky, kx], 1)
+
+
+def _at(spectrum: npt.NDArray[Any], bins: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    return spectrum[bins[:, 0] % PLANE_TILE, bins[:, 1] % PLANE_TILE]
+
+
+def _match(values: npt.NDArray[Any], noise: npt.NDArray[Any], pattern: Pattern) -> tuple[float, tuple[float, float]]:
+    """Clarity and offset of the pilot in the folded plane's coefficients, (24,), over `noise` power, (24,)."""
+    matched = values * np.conj(pattern.pilot_phases) / np.sqrt(noise + np.float32(1e-6))
+    matched = matched * np.minimum(1, _LOUDEST / np.maximum(np.abs(matched), 1e-6))  # one loud line is not a pilot
+    side = PLANE_TILE * _FINER
+    spectrum = np.zeros((side, side), np.complex64)
+    spectrum[PILOTS[:, 0] % side, PILOTS[:, 1]] = matched
+    surface = fft2(spectrum).real
+    y, x = (int(place) for place in np.unravel_index(int(surface.argmax()), surface.shape))
+    clarity = float(surface[y, x] / np.sqrt(len(PILOTS) / 2))
+    fine_y = y + _vertex(surface[(y - 1) % side, x], surface[y, x], surface[(y + 1) % side, x])
+    fine_x = x + _vertex(surface[y, (x - 1) % side], surface[y, x], surface[y, (x + 1) % side])
+    return clarity, ((fine_y / _FINER) % PLANE_TILE, (fine_x / _FINER) % PLANE_TILE)
+
+
+def _vertex(before: float, here: float, after: float) -> float:
+    """Where a parabola through three equidistant values peaks, relative to the middle one."""
+    bend = before - 2 * here + after
+    return float(0.5 * (before - after) / bend) if bend < 0 else 0.0
+
+
+def gather_evidence(upright: Floats, pattern: Pattern, offset: tuple[float, float], count: int) -> list[Evidence]:
+    """What the plane says about the code bits, for the `count` likeliest of the 64 places it may have come from."""
+    whole = (int(offset[0]), int(offset[1]))
+    rest = (offset[0] - whole[0], offset[1] - whole[1])
+    tiles = spectra(cut(upright, whole), DATA)
+    rows, columns = tiles.shape[:2]
+    tiles = tiles.reshape(rows * columns, -1)
+    phase = DATA[:, 0] * rest[0] + DATA[:, 1] * rest[1]
+    tiles = tiles * np.exp(-2j * np.pi / PLANE_TILE * phase).astype(np.complex64)
+    deviation = np.sqrt(_smooth((np.abs(tiles) ** 2).sum(0) / 2) + 1e-6)
+    sums = _places(pattern, rows, columns) @ tiles.view(np.float32)
+    sums /= np.repeat(deviation, 2)
+    sums *= pattern.slot_signs
+    spoken = [_per_bit(sums, pattern, DATA_AMPLITUDE / deviation)]
+    loudness = (spoken[0][0] ** 2).mean(1)
+    best = np.argsort(-loudness)[:count]
+    return [_weigh(sums[place], pattern, deviation) for place in best]
+
+
+def _smooth(power: Floats) -> Floats:
+    """Noise power per data frequency, averaged with its neighbours in the plane of frequencies."""
+    grid = np.zeros((2 * 31 + 1, 32), np.float32)
+    known = np.zeros_like(grid)
+    grid[DATA[:, 0] + 31, DATA[:, 1]] = power
+    known[DATA[:, 0] + 31, DATA[:, 1]] = 1
+    averaged = cv2.blur(grid, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    averaged /= cv2.blur(known, (3, 3), borderType=cv2.BORDER_CONSTANT) + np.float32(1e-6)
+    return np.asarray(averaged[DATA[:, 0] + 31, DATA[:, 1]], np.float32)
+
+
+def _places(pattern: Pattern, rows: int, columns: int) -> Floats:
+    """(64, rows * columns): the tile signs as seen from each place of the period."""
+    shift = np.arange(PERIOD)
+    row = (shift[:, None] + np.arange(rows)[None]) % PERIOD
+    column = (shift[:, None] + np.arange(columns)[None]) % PERIOD
+    seen = pattern.tile_signs[row[:, None, :, None], column[None, :, None, :]]
+    return np.asarray(seen.reshape(PERIOD * PERIOD, rows * columns), np.float32)
+
+
+def _per_bit(sums: Floats, pattern: Pattern, weight: Floats) -> tuple[Floats, Floats]:
+    """(n, 1024) evidence with unit noise, and the (1024,) amplitude that unit signal would have in it."""
+    weights = np.append(np.repeat(weight, 2), np.float32(0)).astype(np.float32)
+    weighted = np.zeros((len(sums), len(weights)), np.float32)
+    np.multiply(sums, weights[:-1], out=weighted[:, :-1])
+    strength = np.sqrt((weights[pattern.gather] ** 2).sum(0))
+    spoken = weighted[:, pattern.gather[0]]
+    for slots in pattern.gather[1:]:
+        spoken += weighted[:, slots]
+    return spoken / strength, strength
+
+
+def _weigh(sums: Floats, pattern: Pattern, deviation: Floats) -> Evidence:
+    """Evidence at one place, for the channel loss that lets it speak loudest."""
+    best: tuple[float, Floats, Floats] | None = None
+    for loss in _LOSSES:
+        spoken, strength = _per_bit(sums[None], pattern, DATA_AMPLITUDE / deviation * np.exp(-loss * _DATA_SQUARES))
+        surplus = float(((spoken[0] ** 2).mean() - 1) * np.sqrt(LENGTH / 2))
+        if best is None or surplus > best[0]:
+            best = surplus, spoken[0], strength
+    assert best is not None
+    surplus, spoken_bits, strength = best
+    gain = np.sqrt(max(float((spoken_bits**2 - 1).sum()), 0.02 * LENGTH) / float((strength**2).sum()))
+    llr = 2 * gain * strength * spoken_bits
+    return Evidence(np.where(pattern.scrambler == 1, -llr, llr).astype(np.float32), surplus)

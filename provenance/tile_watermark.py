@@ -1,0 +1,124 @@
+"""The `tile` watermark: nothing is trained or downloaded, and a copy that was scaled, cropped or turned is read.
+
+A keyed pattern, shaped by what each place of the picture hides, carries 64 bits under a CRC-32 and a polar code. How
+it is built stands in `provenance.tile`; what it survives, and what it does not, in `watermark_report/REPORT.md`.
+
+Keys make marks of two operators independent and stop averaging over many pictures. They do not stop somebody who
+copies the pattern of one marked picture onto another one: a mark is a reference to a record, never proof alone.
+"""
+
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from provenance.errors import MarkUnreadable
+from provenance.payload import protect, to_bits, unprotect
+from provenance.tile.code import LENGTH
+from provenance.tile.detection import Found, Search
+from provenance.tile.embedding import add, lay_out
+from provenance.tile.pattern import Pattern
+from provenance.watermarkers import Detection, Pixels
+
+_LEAST_KEY_BYTES: Final = 16
+_LEAST_SIDE: Final = 128
+_AGREEING: Final = 0.72
+"""Share of code bits that a fresh mark must read right before decoding. Decoding begins at about 0.66."""
+
+
+class TileKey(BaseModel):
+    """One key: `id` is its public name; the secret is given as `hex`, or as a `file` that holds it in hex."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    hex: SecretStr | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "TileKey":
+        if (self.hex is None) == (self.file is None):
+            raise ValueError("a key comes from `hex` or from `file`, exactly one of them")
+        return self
+
+    def secret(self) -> bytes:
+        """The key's bytes. Raises `ValueError` if it is not hex of at least 16 bytes, `OSError` if it is not there."""
+        given = self.hex.get_secret_value() if self.hex is not None else self._content()
+        try:
+            key = bytes.fromhex(given.strip())
+        except ValueError:
+            raise ValueError(f"the watermark key `{self.id}` is not hexadecimal") from None
+        if len(key) < _LEAST_KEY_BYTES:
+            raise ValueError(f"the watermark key `{self.id}` is shorter than {_LEAST_KEY_BYTES} bytes")
+        return key
+
+    def _content(self) -> str:
+        assert self.file is not None
+        return self.file.read_text("ascii")
+
+
+class TileWatermark:
+    """Part `tile`. The first key marks; all are tried when reading, newest first."""
+
+    name = "tile"
+    version = "1"
+    algorithm = "dev.fluxgate.tile.1"
+    strengths: tuple[float, ...] = (1.0, 1.4, 2.0)
+    min_pixels = 256 * 256
+    marks = True
+
+    class Options(BaseModel):
+        """`keys`: newest first. `psnr_db`: at strength 1. `flat_rms`: the most that flat areas get at strength 1, in
+        grey levels. `mark_bytes`: 8, or 16 for pictures of at least 512 x 512."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        keys: tuple[TileKey, ...] = Field(min_length=1, max_length=100)
+        psnr_db: float = Field(default=42.1, ge=38, le=50)
+        flat_rms: float = Field(default=0.9, ge=0.3, le=2)
+        mark_bytes: Literal[8, 16] = 8
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._patterns = tuple(Pattern(key.id, key.secret()) for key in options.keys)
+        if len({pattern.key_id for pattern in self._patterns}) < len(self._patterns):
+            raise ValueError("two watermark keys have the same id")
+
+    def embed(self, pixels: Pixels, mark: bytes, strength: float) -> Pixels:
+        """See `Watermarker.embed`. Climbs to a harder strength by itself where this one does not hold."""
+        height, width = pixels.shape[:2]
+        if height * width < self.min_pixels or min(height, width) < _LEAST_SIDE:
+            raise MarkUnreadable(f"{self.name}: {width}x{height} is too small, at least {self.min_pixels} pixels")
+        code = to_bits(protect(mark, self._options.mark_bytes))
+        pattern = self._patterns[0]
+        pilot, data = pattern.tiles(code)
+        laid = lay_out(pilot, data, pattern.tile_signs, height, width)
+        for candidate in (known for known in self.strengths if known >= strength):
+            marked = add(
+                pixels,
+                laid,
+                psnr_db=self._options.psnr_db - 20 * float(np.log10(candidate)),
+                flat_rms=self._options.flat_rms * candidate,
+            )
+            found = self._search(marked, own_only=True)
+            if found and found.mark == mark and found.corrected_bits <= (1 - _AGREEING) * LENGTH:
+                return marked
+        raise MarkUnreadable(f"{self.name}: this picture does not hold the mark at any permitted strength")
+
+    def detect(self, pixels: Pixels) -> Detection | None:
+        """See `Watermarker.detect`. `certainty`: from 0 (guesses) to 1, of the code bits before decoding."""
+        found = self._search(pixels, own_only=False)
+        if found is None:
+            return None
+        certainty = max(0.0, 1 - 2 * found.corrected_bits / LENGTH)
+        return Detection(found.mark, self.algorithm, certainty, found.corrected_bits)
+
+    def _search(self, pixels: Pixels, *, own_only: bool) -> Found | None:
+        if min(pixels.shape[:2]) < _LEAST_SIDE // 4:
+            return None
+        luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+        patterns = self._patterns[:1] if own_only else self._patterns
+        search = Search(patterns, 8 * self._options.mark_bytes + 32, unprotect)
+        return search.aligned(luma) if own_only else search.run(luma)
