@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny_models
 
 from inference.demo import demo_model_folder
 from inference.engines import RenderOrder
 from inference.flux_engine import FluxEngine
+from tests.inference import tiny_models
 
 
 @pytest.fixture(scope="session")

@@ -178,7 +178,7 @@ def test_klein_reads_an_input_picture_as_reference(klein: FluxEngine, order_for:
 
 
 def test_klein_takes_four_steps_by_default_and_its_base_fifty(klein: FluxEngine, tmp_path: Path) -> None:
-    import tiny_models
+    from tests.inference import tiny_models
 
     base = FluxEngine(FluxEngine.Options(model=str(tiny_models.save_klein(tmp_path / "base", is_distilled=False))))
     assert (klein.models[0].default_steps, klein.models[0].uses_guidance) == (4, False)

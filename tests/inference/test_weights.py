@@ -6,13 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import tiny_models
 from huggingface_hub import constants
 
 from inference.cards import SHEET, read_sheet
 from inference.errors import WeightsError
 from inference.flux_engine import FluxEngine
 from inference.weights import check_pins, locate, take_digest, write_pins
+from tests.inference import tiny_models
 
 
 @pytest.fixture
