@@ -17,13 +17,14 @@ from threading import Event
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, or_, select, update
 
 from gateway.auth.identity import Assurance, Principal
 from gateway.errors import Interrupted, QueueIsFull
 from gateway.exchange import ImageRequest, Outcome
 from gateway.pipeline import produce
 from gateway.records import UNRECORDABLE, Case
+from gateway.store.batches import Batches
 from gateway.store.database import reading
 from gateway.store.schema import jobs
 from gateway.store.vault import VaultError
@@ -51,6 +52,7 @@ class Jobs:
     def __init__(self, parts: Parts, clock: Callable[[], float] = time.time) -> None:
         self._parts = parts
         self._clock = clock
+        self._rows = Batches(parts.engine, jobs)
         self._running: dict[str, _Running] = {}
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
@@ -75,7 +77,7 @@ class Jobs:
             raise QueueIsFull
         self._running[request.id] = _Running()
         try:
-            await asyncio.to_thread(self._insert, who, request)
+            await self._rows.insert(self._row(who, request))
         except BaseException:
             del self._running[request.id]
             raise
@@ -139,10 +141,10 @@ class Jobs:
         running.task.add_done_callback(_note_unrecorded)
         return running.task
 
-    def _insert(self, who: Principal, request: ImageRequest) -> None:
+    def _row(self, who: Principal, request: ImageRequest) -> dict[str, object]:
         sealed = self._parts.vault.seal(_pack(request), request.id)
         now = self._clock()
-        row = {
+        return {
             "id": request.id,
             "tenant": who.tenant,
             "key_id": who.key_id,
@@ -157,8 +159,6 @@ class Jobs:
             "lease_until": now + LEASE_SECONDS,
             "attempt": 1,
         }
-        with self._parts.engine.begin() as connection:
-            connection.execute(insert(jobs).values(row))
 
     def _release(self, job_id: str) -> None:
         with self._parts.engine.begin() as connection:
