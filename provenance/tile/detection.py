@@ -22,7 +22,7 @@ from provenance.tile.code import Bits, Floats, decode, encode
 from provenance.tile.embedding import canonical_scale
 from provenance.tile.pattern import Pattern
 from provenance.tile.plane import normalise, whiten
-from provenance.tile.reading import ALIGNED, Evidence, Grid, find_grids, gather_evidence, turned
+from provenance.tile.reading import ALIGNED, Evidence, Grid, Plane, find_grids, gather_evidence
 from provenance.tile.synchronisation import find_candidates
 from provenance.tile.tracking import follow
 from provenance.tile.warping import rectify, rough_plane, warp
@@ -35,11 +35,17 @@ PATHS: Final = 8
 _ALL: Final = tuple(range(8))
 _TWO: Final = (0, 2)  # what a spectrum cannot tell apart
 
+_UNCUT: Final = Grid(0.0, 0, ALIGNED)
+
 CLEAR: Final = 4.6
 """Clarity from which a grid is worth reading; the highest of 16,384 noise values lies at about 4.3."""
 
 SURPLUS: Final = 2.8
 """Surplus from which evidence is worth decoding; a mark that can be decoded has at least 4."""
+
+
+PROMISING: Final = 57.0
+"""Score from which a candidate's picture is also whitened and tracked; the best of unmarked pictures reach 56."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +72,20 @@ class Search:
     def run(self, luma: npt.NDArray[np.uint8]) -> Found | None:
         """`luma`: (height, width). None if no mark was found within the permitted attempts."""
         picture = luma.astype(np.float32)
-        plane = _plane(luma)
+        plane = half_plane(luma)
         # 1. As it is.
-        rough = normalise(plane)
+        rough = Plane(normalise(plane))
         if found := self._read(rough, _ALL, count=1):
             return found
         # 2. Whitened.
-        if found := self._read(normalise(whiten(plane)), _ALL, count=1):
+        if found := self._read(Plane(normalise(whiten(plane))), _ALL, count=1):
             return found
         # 3. Pilot gone.
         for pattern in self._patterns:
-            if found := self._decode(pattern, gather_evidence(rough, pattern, ALIGNED, 1)):
+            if found := self._decode(pattern, gather_evidence(rough, pattern, _UNCUT, 1)):
                 return found
         # 4 and 5. Synchronised, tracked.
         return self._synchronise(picture)
-
-    def aligned(self, luma: npt.NDArray[np.uint8]) -> Found | None:
-        """Reads a picture that nothing has happened to, as a fresh mark is read back."""
-        return self._read(normalise(_plane(luma)), (0,), count=1)
 
     def _synchronise(self, picture: Floats) -> Found | None:
         bent = []
@@ -92,41 +94,40 @@ class Search:
             if straight is None:
                 continue
             plane, back = straight
-            for whitened in (False, True):
-                rough = rough_plane(plane, back, picture.shape, whitened=whitened)
-                if found := self._read(rough, _TWO, count=2):
-                    return found
-                if not whitened:
-                    bent.append((rough, back))
+            rough = Plane(rough_plane(plane, back, picture.shape, whitened=False))
+            if found := self._read(rough, _TWO, count=2):
+                return found
+            if candidate.score < PROMISING:
+                continue
+            bent.append((rough, back))
+            if found := self._read(Plane(rough_plane(plane, back, picture.shape, whitened=True)), _TWO, count=2):
+                return found
         for rough, back in bent[:2]:
             for pattern in self._patterns:
                 if found := self._track(picture, rough, back, pattern):
                     return found
         return None
 
-    def _track(self, picture: Floats, rough: Floats, back: npt.NDArray[np.float64], pattern: Pattern) -> Found | None:
+    def _track(self, picture: Floats, plane: Plane, back: npt.NDArray[np.float64], pattern: Pattern) -> Found | None:
         for _ in range(3):
-            better = follow(rough, pattern)
+            better = follow(plane, pattern)
             if better is None:
                 return None
             back = back @ better
-            plane = warp(picture, back, rough.shape)
-            rough = rough_plane(plane, back, picture.shape, whitened=False)
-            if found := self._read(rough, _TWO, count=1):
+            warped = warp(picture, back, plane.rough.shape)
+            plane = Plane(rough_plane(warped, back, picture.shape, whitened=False))
+            if found := self._read(plane, _TWO, count=1):
                 return found
         return None
 
-    def _read(self, rough: Floats, orientations: tuple[int, ...], count: int) -> Found | None:
+    def _read(self, plane: Plane, orientations: tuple[int, ...], count: int) -> Found | None:
         for pattern in self._patterns:
-            for grid in find_grids(rough, pattern, orientations, count):
+            for grid in find_grids(plane, pattern, orientations, count):
                 if grid.clarity < CLEAR:
                     continue
-                if found := self._decode(pattern, self._evidence(rough, pattern, grid)):
+                if found := self._decode(pattern, gather_evidence(plane, pattern, grid, 2)):
                     return found
         return None
-
-    def _evidence(self, rough: Floats, pattern: Pattern, grid: Grid) -> list[Evidence]:
-        return gather_evidence(turned(rough, grid.orientation), pattern, grid.offset, 2)
 
     def _decode(self, pattern: Pattern, spoken: list[Evidence]) -> Found | None:
         for evidence in spoken:
@@ -141,7 +142,7 @@ class Search:
         return None
 
 
-def _plane(luma: npt.NDArray[np.uint8]) -> Floats:
+def half_plane(luma: npt.NDArray[np.uint8]) -> Floats:
     """A picture at half its canonical size, if it is as large as when it was marked."""
     height, width = luma.shape
     scale = 2 * canonical_scale(height, width)

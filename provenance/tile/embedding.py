@@ -10,6 +10,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from provenance.tile.code import Floats
 from provenance.tile.pattern import PERIOD, TILE
@@ -20,6 +21,9 @@ _MASK_CEILING: Final = 5.0
 _ROUNDING_ENERGY: Final = 1 / 12
 """Mean square that rounding to whole numbers adds."""
 
+_TOLERANCE: Final = 1.01
+_STRIPE: Final = 64  # rows; even, as the mask has half the rows
+
 _BOX_SMALL: Final = (5, 5)
 _ERODE: Final = np.ones((5, 5), np.uint8)
 
@@ -29,14 +33,14 @@ def canonical_scale(height: int, width: int) -> float:
     return max(1.0, float(np.sqrt(height * width)) / 1024)
 
 
-def mask(luma: Floats) -> Floats:
-    """How much of the pattern each place hides, 1 (flat) to 5. `luma`: (height, width); worked out at half size."""
+def half_mask(luma: npt.NDArray[np.uint8]) -> Floats:
+    """How much of the pattern each 2 x 2 square hides, 1 (flat) to 5. `luma`: (height, width)."""
     height, width = luma.shape
-    half = cv2.resize(luma, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    rough = np.abs(half - cv2.GaussianBlur(half, (0, 0), 1.0))
+    half = cv2.resize(luma, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA).astype(np.float32)
+    rough = cv2.absdiff(half, cv2.GaussianBlur(half, (5, 5), 1.0))
     calm = cv2.erode(cv2.boxFilter(rough, -1, _BOX_SMALL), _ERODE)
     strength = cv2.min(1 + np.float32(_MASK_SLOPE) * cv2.boxFilter(calm, -1, _BOX_SMALL), _MASK_CEILING)
-    return np.asarray(cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(strength, np.float32)
 
 
 def lay_out(pilot: Floats, data: Floats, tile_signs: Floats, height: int, width: int) -> Floats:
@@ -61,13 +65,31 @@ def lay_out(pilot: Floats, data: Floats, tile_signs: Floats, height: int, width:
 
 def add(pixels: Pixels, pattern: Floats, *, psnr_db: float, flat_rms: float) -> Pixels:
     """A read-only marked copy. `pattern`: unit variance, the size of `pixels`. The gain stops at `flat_rms`."""
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    change = pattern * mask(luma)
+    mask = half_mask(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
     wanted = 255.0**2 / 10 ** (psnr_db / 10) - _ROUNDING_ENERGY
-    energy = float(np.dot(change.ravel(), change.ravel())) / change.size
-    gain = min(float(np.sqrt(max(wanted, 0) / energy)), flat_rms)
-    change *= np.float32(gain)
-    whole = np.rint(change).astype(np.int16)
-    marked: Pixels = cv2.add(pixels, cv2.merge((whole, whole, whole)), dtype=cv2.CV_8U)
+    hidden = float(np.dot(mask.ravel(), mask.ravel())) / mask.size
+    gain = min(float(np.sqrt(max(wanted, 0) / hidden)), flat_rms)
+    marked, energy = _add(pixels, pattern, mask, gain)
+    if energy > wanted * _TOLERANCE:  # the pattern happened to be strong where the mask is
+        marked, _ = _add(pixels, pattern, mask, gain * float(np.sqrt(wanted / energy)))
     marked.flags.writeable = False
     return marked
+
+
+def _add(pixels: Pixels, pattern: Floats, mask: Floats, gain: float) -> tuple[Pixels, float]:
+    """The marked pixels, and the mean square that was added. In stripes, so that everything stays in the cache."""
+    height, width = pattern.shape
+    marked = np.empty_like(pixels)
+    energy = 0.0
+    for top in range(0, height, _STRIPE):
+        bottom = min(top + _STRIPE, height)
+        first, last = max(top // 2 - 1, 0), min((bottom + 1) // 2 + 1, mask.shape[0])  # a row more for interpolation
+        change = cv2.resize(mask[first:last], (2 * mask.shape[1], 2 * (last - first)), interpolation=cv2.INTER_LINEAR)
+        change = change[top - 2 * first : bottom - 2 * first, :width] * pattern[top:bottom]
+        energy += float(np.dot(change.ravel(), change.ravel()))
+        # Rounded and cut at 0, each sign apart: whole numbers that OpenCV adds and subtracts with saturation.
+        brighter = cv2.cvtColor(cv2.multiply(change, gain, dtype=cv2.CV_8U), cv2.COLOR_GRAY2RGB)
+        darker = cv2.cvtColor(cv2.multiply(change, -gain, dtype=cv2.CV_8U), cv2.COLOR_GRAY2RGB)
+        cv2.add(pixels[top:bottom], brighter, dst=brighter)
+        cv2.subtract(brighter, darker, dst=marked[top:bottom])
+    return marked, energy * gain**2 / pattern.size

@@ -7,15 +7,16 @@
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from provenance.tile.code import LENGTH, Floats
+from provenance.tile.code import LENGTH, Bits, Floats
 from provenance.tile.pattern import DATA, DATA_AMPLITUDE, PERIOD, PILOTS, PLANE_TILE, Pattern
-from provenance.tile.plane import cut, spectra
+from provenance.tile.plane import cut
 from provenance.tile.transforms import Complexes, fft2, rfft2
 
 ALIGNED: Final = (0.25, 0.25)
@@ -25,6 +26,7 @@ _FINER: Final = 2  # the pilot's correlation is worked out at half samples
 _LOSSES: Final = np.array([0.0, 0.001, 0.002, 0.0035, 0.005, 0.007, 0.01], np.float32)
 """Decay B of a channel exp(-B k^2): blur of s pixels has B = 2 (pi s / 128)^2, so these reach s = 3.6."""
 
+_DATA_PLACES: Final = (DATA[:, 0] % PLANE_TILE) * (PLANE_TILE // 2 + 1) + DATA[:, 1]
 _DATA_SQUARES: Final = (DATA.astype(np.float32) ** 2).sum(1)
 _LOUDEST: Final = 4.0
 
@@ -53,22 +55,51 @@ def turned(plane: Floats, orientation: int) -> Floats:
     return np.ascontiguousarray(np.rot90(mirrored, orientation % 4))
 
 
-def find_grids(rough: Floats, pattern: Pattern, orientations: tuple[int, ...], count: int) -> list[Grid]:
+class Plane:
+    """A normalised plane, with the transforms that all keys share. `rough`: (height, width)."""
+
+    def __init__(self, rough: Floats) -> None:
+        self.rough = rough
+        self._spectra: dict[tuple[int, int, int], Complexes] = {}
+
+    def tile_spectra(self, orientation: int, whole: tuple[int, int]) -> Complexes:
+        """(rows, columns, 64, 33), of the plane as `turned`, with its first sample at grid place `whole`."""
+        wanted = (orientation, *whole)
+        if wanted not in self._spectra:
+            upright = turned(self.rough, orientation) if orientation else self.rough
+            self._spectra[wanted] = rfft2(cut(upright, whole))
+        return self._spectra[wanted]
+
+    @cached_property
+    def noise(self) -> Floats:
+        """(64, 64): power that the folded plane would have at each frequency if its tiles had nothing in common."""
+        return _noise(self.tile_spectra(0, (0, 0)))
+
+    @cached_property
+    def _folds(self) -> dict[int, Complexes]:
+        return {}
+
+    def folded(self, orientation: int) -> Complexes:
+        """(64, 64): spectrum of the sum of all tiles of the plane as `turned`."""
+        if orientation not in self._folds:
+            upright = turned(self.rough, orientation)
+            self._folds[orientation] = fft2(cut(upright, (0, 0)).sum((0, 1)))
+        return self._folds[orientation]
+
+
+def find_grids(plane: Plane, pattern: Pattern, orientations: tuple[int, ...], count: int) -> list[Grid]:
     """The `count` likeliest grids over all `orientations`, clearest first."""
-    tiles = cut(rough, (0, 0))
-    noise = _noise(rfft2(tiles))
-    folded = fft2(tiles.sum((0, 1)))
+    folded = plane.folded(0)
     chosen = []
     for orientation in orientations:
         # Turning the plane turns its spectrum, but for a cyclic shift, which moves the peak and leaves its height.
         bins = _turned_back(PILOTS, orientation)
-        clarity, _ = _match(_at(folded, bins), _at(noise, bins), pattern)
+        clarity, _ = _match(_at(folded, bins), _at(plane.noise, bins), pattern)
         chosen.append((clarity, orientation))
     grids = []
     for _, orientation in sorted(chosen, reverse=True)[:count]:
-        upright = cut(turned(rough, orientation), (0, 0)).sum((0, 1))
-        values = _at(fft2(upright), PILOTS)
-        clarity, offset = _match(values, _at(noise, _turned_back(PILOTS, orientation)), pattern)
+        noise = _at(plane.noise, _turned_back(PILOTS, orientation))
+        clarity, offset = _match(_at(plane.folded(orientation), PILOTS), noise, pattern)
         grids.append(Grid(clarity, orientation, offset))
     return sorted(grids, key=lambda grid: -grid.clarity)
 
@@ -118,23 +149,42 @@ def _vertex(before: float, here: float, after: float) -> float:
     return float(0.5 * (before - after) / bend) if bend < 0 else 0.0
 
 
-def gather_evidence(upright: Floats, pattern: Pattern, offset: tuple[float, float], count: int) -> list[Evidence]:
+def gather_evidence(plane: Plane, pattern: Pattern, grid: Grid, count: int) -> list[Evidence]:
     """What the plane says about the code bits, for the `count` likeliest of the 64 places it may have come from."""
-    whole = (int(offset[0]), int(offset[1]))
-    rest = (offset[0] - whole[0], offset[1] - whole[1])
-    tiles = spectra(cut(upright, whole), DATA)
-    rows, columns = tiles.shape[:2]
-    tiles = tiles.reshape(rows * columns, -1)
-    phase = DATA[:, 0] * rest[0] + DATA[:, 1] * rest[1]
-    tiles = tiles * np.exp(-2j * np.pi / PLANE_TILE * phase).astype(np.complex64)
-    deviation = np.sqrt(_smooth((np.abs(tiles) ** 2).sum(0) / 2) + 1e-6)
-    sums = _places(pattern, rows, columns) @ tiles.view(np.float32)
-    sums /= np.repeat(deviation, 2)
+    tiles, deviation, rows, columns = _data_tiles(plane, grid)
+    sums = _places(pattern, rows, columns) @ tiles
+    sums /= deviation
     sums *= pattern.slot_signs
-    spoken = [_per_bit(sums, pattern, DATA_AMPLITUDE / deviation)]
-    loudness = (spoken[0][0] ** 2).mean(1)
+    spoken, _ = _per_bit(sums, pattern, np.repeat(DATA_AMPLITUDE, 2) / deviation)
+    loudness = (spoken**2).mean(1)
     best = np.argsort(-loudness)[:count]
     return [_weigh(sums[place], pattern, deviation) for place in best]
+
+
+def agreement(plane: Plane, pattern: Pattern, code_word: Bits) -> tuple[float, float]:
+    """How clearly the pilot shows in a fresh, uncut picture, and which share of the code bits reads right."""
+    clarity, offset = _match(_at(plane.folded(0), PILOTS), _at(plane.noise, PILOTS), pattern)
+    astray = max(abs((found - wanted + 32) % PLANE_TILE - 32) for found, wanted in zip(offset, ALIGNED, strict=True))
+    tiles, deviation, rows, columns = _data_tiles(plane, Grid(clarity, 0, ALIGNED))
+    signs = pattern.tile_signs[np.arange(rows)[:, None] % PERIOD, np.arange(columns)[None] % PERIOD]
+    sums = (signs.reshape(1, -1) @ tiles) / deviation * pattern.slot_signs
+    spoken, _ = _per_bit(sums, pattern, np.repeat(DATA_AMPLITUDE, 2) / deviation)
+    right = (spoken[0] < 0) == (code_word ^ pattern.scrambler).astype(bool)
+    return (clarity if astray < 1 else 0.0), float(right.mean())
+
+
+def _data_tiles(plane: Plane, grid: Grid) -> tuple[Floats, Floats, int, int]:
+    """(tiles, slots) of each tile's data coefficients, the (slots,) noise of their sum, and the rows and columns."""
+    whole = (int(grid.offset[0]), int(grid.offset[1]))
+    spectrum = plane.tile_spectra(grid.orientation, whole)
+    rows, columns = spectrum.shape[:2]
+    tiles = np.take(spectrum.reshape(rows * columns, -1), _DATA_PLACES, axis=1)
+    phase = DATA[:, 0] * (grid.offset[0] - whole[0]) + DATA[:, 1] * (grid.offset[1] - whole[1])
+    tiles *= np.exp(-2j * np.pi / PLANE_TILE * phase).astype(np.complex64)
+    slots = tiles.view(np.float32)
+    power = np.einsum("ts,ts->s", slots, slots)
+    deviation = np.sqrt(_smooth((power[0::2] + power[1::2]) / 2) + np.float32(1e-6))
+    return slots, np.repeat(deviation, 2), rows, columns
 
 
 def _smooth(power: Floats) -> Floats:
@@ -158,27 +208,28 @@ def _places(pattern: Pattern, rows: int, columns: int) -> Floats:
 
 
 def _per_bit(sums: Floats, pattern: Pattern, weight: Floats) -> tuple[Floats, Floats]:
-    """(n, 1024) evidence with unit noise, and the (1024,) amplitude that unit signal would have in it."""
-    weights = np.append(np.repeat(weight, 2), np.float32(0)).astype(np.float32)
+    """(n, 1024) evidence with unit noise from (n, slots), and the (1024,) amplitude that unit signal has in it."""
+    weights = np.append(weight, np.float32(0)).astype(np.float32)
     weighted = np.zeros((len(sums), len(weights)), np.float32)
     np.multiply(sums, weights[:-1], out=weighted[:, :-1])
     strength = np.sqrt((weights[pattern.gather] ** 2).sum(0))
-    spoken = weighted[:, pattern.gather[0]]
+    spoken = np.take(weighted, pattern.gather[0], axis=1)
     for slots in pattern.gather[1:]:
-        spoken += weighted[:, slots]
+        spoken += np.take(weighted, slots, axis=1)
     return spoken / strength, strength
 
 
 def _weigh(sums: Floats, pattern: Pattern, deviation: Floats) -> Evidence:
     """Evidence at one place, for the channel loss that lets it speak loudest."""
-    best: tuple[float, Floats, Floats] | None = None
-    for loss in _LOSSES:
-        spoken, strength = _per_bit(sums[None], pattern, DATA_AMPLITUDE / deviation * np.exp(-loss * _DATA_SQUARES))
-        surplus = float(((spoken[0] ** 2).mean() - 1) * np.sqrt(LENGTH / 2))
-        if best is None or surplus > best[0]:
-            best = surplus, spoken[0], strength
-    assert best is not None
-    surplus, spoken_bits, strength = best
-    gain = np.sqrt(max(float((spoken_bits**2 - 1).sum()), 0.02 * LENGTH) / float((strength**2).sum()))
-    llr = 2 * gain * strength * spoken_bits
+    weights = np.exp(-_LOSSES[:, None] * np.repeat(_DATA_SQUARES, 2)[None]) * np.repeat(DATA_AMPLITUDE, 2) / deviation
+    heard = [_per_bit(sums[None], pattern, weight) for weight in weights]
+    surplus, spoken, strength = max(
+        (
+            (float(((spoken[0] ** 2).mean() - 1) * np.sqrt(LENGTH / 2)), spoken[0], strength)
+            for spoken, strength in heard
+        ),
+        key=lambda triple: triple[0],
+    )
+    gain = np.sqrt(max(float((spoken**2 - 1).sum()), 0.02 * LENGTH) / float((strength**2).sum()))
+    llr = 2 * gain * strength * spoken
     return Evidence(np.where(pattern.scrambler == 1, -llr, llr).astype(np.float32), surplus)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from provenance.tile.code import Floats
 from provenance.tile.pattern import PILOTS, PLANE_TILE, Pattern
 from provenance.tile.plane import cut, spectra
-from provenance.tile.reading import find_grids
+from provenance.tile.reading import Plane, find_grids
 from provenance.tile.transforms import fft2
 
 Matrix = npt.NDArray[np.float64]
@@ -20,11 +20,11 @@ _CLEAR: Final = 3.6
 _INLIER_SAMPLES: Final = 1.5
 
 
-def follow(rough: Floats, pattern: Pattern) -> Matrix | None:
-    """The (3, 3) homography from a straightened plane to `rough`'s places, or None if too few tiles agree on one."""
+def follow(plane: Plane, pattern: Pattern) -> Matrix | None:
+    """The (3, 3) homography from a straightened plane to `plane`, or None if too few tiles agree on one."""
     best: tuple[int, Matrix] | None = None
-    for grid in find_grids(rough, pattern, (0, 2), 2):
-        measured = _displacements(rough, pattern, grid.orientation, grid.offset)
+    for grid in find_grids(plane, pattern, (0, 2), 2):
+        measured = _displacements(plane.rough, pattern, grid.orientation, grid.offset)
         if measured is None:
             continue
         straight, seen = measured
