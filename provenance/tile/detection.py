@@ -71,8 +71,14 @@ class Search:
 
     def run(self, luma: npt.NDArray[np.uint8]) -> Found | None:
         """`luma`: (height, width). None if no mark was found within the permitted attempts."""
-        picture = luma.astype(np.float32)
-        plane = half_plane(luma)
+        scale = canonical_scale(*luma.shape)
+        for likely in (scale,) if scale >= 1 else (scale, 1.0):  # a small picture may be a cut of a larger one
+            if found := self._unscaled(half_plane(luma, likely)):
+                return found
+        # 4 and 5. Synchronised, tracked.
+        return self._synchronise(luma.astype(np.float32))
+
+    def _unscaled(self, plane: Floats) -> Found | None:
         # 1. As it is.
         rough = Plane(normalise(plane))
         if found := self._read(rough, _ALL, count=1):
@@ -84,8 +90,7 @@ class Search:
         for pattern in self._patterns:
             if found := self._decode(pattern, gather_evidence(rough, pattern, _UNCUT, 1)):
                 return found
-        # 4 and 5. Synchronised, tracked.
-        return self._synchronise(picture)
+        return None
 
     def _synchronise(self, picture: Floats) -> Found | None:
         bent = []
@@ -142,9 +147,8 @@ class Search:
         return None
 
 
-def half_plane(luma: npt.NDArray[np.uint8]) -> Floats:
-    """A picture at half its canonical size, if it is as large as when it was marked."""
+def half_plane(luma: npt.NDArray[np.uint8], scale: float) -> Floats:
+    """A picture at half its canonical size, if it has `scale` pixels per canonical pixel."""
     height, width = luma.shape
-    scale = 2 * canonical_scale(height, width)
-    size = (max(1, round(width / scale)), max(1, round(height / scale)))
+    size = (max(1, round(width / scale / 2)), max(1, round(height / scale / 2)))
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)

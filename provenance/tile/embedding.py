@@ -24,13 +24,20 @@ _ROUNDING_ENERGY: Final = 1 / 12
 _TOLERANCE: Final = 1.01
 _STRIPE: Final = 64  # rows; even, as the mask has half the rows
 
+_SMALL: Final = 768
+_SHRINKING: Final = 0.4
+_SMALLEST_SCALE: Final = 0.64
+
 _BOX_SMALL: Final = (5, 5)
 _ERODE: Final = np.ones((5, 5), np.uint8)
 
 
 def canonical_scale(height: int, width: int) -> float:
-    """Pixels per canonical pixel: 1 up to 1024 x 1024, then growing, so that reduced copies keep the band."""
-    return max(1.0, float(np.sqrt(height * width)) / 1024)
+    """Pixels per canonical pixel. Above 1024 x 1024 it grows with the picture, so that reduced copies keep the band.
+    Below 768 x 768 it shrinks: a small picture has room for the mark only where its own spectrum is quieter.
+    """
+    side = float(np.sqrt(height * width))
+    return max(1.0, side / 1024) if side >= _SMALL else max(_SMALLEST_SCALE, (side / _SMALL) ** _SHRINKING)
 
 
 def half_mask(luma: npt.NDArray[np.uint8]) -> Floats:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from provenance.tile import keystream
-from provenance.tile.code import LENGTH, Bits, Floats, encode
+from provenance.tile.code import LENGTH, Bits, Floats
 
 TILE: Final = 128
 """Side of a tile in canonical pixels: those of the picture, or of its 1024 x 1024 equivalent if it is larger."""
@@ -115,13 +115,15 @@ class Pattern:
         table[rank, bit] = order
         return table
 
-    def tiles(self, code: Bits) -> tuple[Floats, Floats]:
-        """The pilot tile and the data tile of a protected mark, each (128, 128).
+    def tiles(self, code_word: Bits, emphasis: Floats | None = None) -> tuple[Floats, Floats]:
+        """The pilot tile and the data tile, each (128, 128); their sum has unit variance.
 
-        Their sum has unit variance.
+        `code_word`: (1024,) bits. `emphasis`: (1024,), how strongly to say each bit; all alike if not given.
         """
-        bit_signs = 1 - 2.0 * (encode(code) ^ self.scrambler)
-        slots = bit_signs[self._slot_bits] * self.slot_signs
+        spoken = 1 - 2.0 * (code_word ^ self.scrambler)
+        if emphasis is not None:
+            spoken = spoken * emphasis
+        slots = spoken[self._slot_bits] * self.slot_signs
         data = (slots[0::2] + 1j * slots[1::2]) * DATA_AMPLITUDE
         return (
             _synthesise(PILOTS, self.pilot_phases) * np.float32(np.sqrt(_PILOT_ENERGY)),

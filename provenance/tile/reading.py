@@ -161,16 +161,18 @@ def gather_evidence(plane: Plane, pattern: Pattern, grid: Grid, count: int) -> l
     return [_weigh(sums[place], pattern, deviation) for place in best]
 
 
-def agreement(plane: Plane, pattern: Pattern, code_word: Bits) -> tuple[float, float]:
-    """How clearly the pilot shows in a fresh, uncut picture, and which share of the code bits reads right."""
+def agreement(plane: Plane, pattern: Pattern, code_word: Bits) -> tuple[float, Floats]:
+    """How clearly the pilot shows in a fresh, uncut picture (0 if not at its place), and (1024,) how surely each code
+    bit reads right, in units of its noise; below 0 it reads wrong.
+    """
     clarity, offset = _match(_at(plane.folded(0), PILOTS), _at(plane.noise, PILOTS), pattern)
     astray = max(abs((found - wanted + 32) % PLANE_TILE - 32) for found, wanted in zip(offset, ALIGNED, strict=True))
     tiles, deviation, rows, columns = _data_tiles(plane, Grid(clarity, 0, ALIGNED))
     signs = pattern.tile_signs[np.arange(rows)[:, None] % PERIOD, np.arange(columns)[None] % PERIOD]
     sums = (signs.reshape(1, -1) @ tiles) / deviation * pattern.slot_signs
     spoken, _ = _per_bit(sums, pattern, np.repeat(DATA_AMPLITUDE, 2) / deviation)
-    right = (spoken[0] < 0) == (code_word ^ pattern.scrambler).astype(bool)
-    return (clarity if astray < 1 else 0.0), float(right.mean())
+    wanted = 1 - 2 * (code_word ^ pattern.scrambler).astype(np.float32)
+    return (clarity if astray < 1 else 0.0), spoken[0] * wanted
 
 
 def _data_tiles(plane: Plane, grid: Grid) -> tuple[Floats, Floats, int, int]:
