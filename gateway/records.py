@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, func, insert, update
 
 from gateway import telemetry
 from gateway.auth.end_users import commitment_bytes
@@ -36,6 +36,24 @@ log = logging.getLogger("fluxgate.records")
 
 UNRECORDABLE = (LedgerUnavailable, LeaseLost, AlreadyRecorded)
 """What cannot end in a log entry of this worker: the log is away, or somebody else records."""
+
+
+# Made once: building a statement costs more than running it.
+_CLOSE = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.attempt == bindparam("fence"), jobs.c.state == "running")
+    .values(
+        state=bindparam("now_state"),
+        stage=bindparam("now_stage"),
+        completed_at=bindparam("now_time"),
+        code=bindparam("now_code", None),
+        content_id=bindparam("now_content_id", None),
+        reasons=bindparam("now_reasons", None),
+        steps_done=func.coalesce(bindparam("done"), jobs.c.steps_done),
+        lease_until=None,
+        order=None,  # the words are kept no longer than the work
+    )
+)
 
 
 class Case:
@@ -72,7 +90,7 @@ class Records:
         statement = state(case.decision, case.stage, case.policy, case.request.id)
         held = case.decision.verdict is Verdict.HOLD
         outcome = entries.Outcome.HELD if held else entries.Outcome.REFUSED
-        receipt = await self._close(case, outcome, {"reasons": statement.to_json()})
+        receipt = await self._close(case, outcome, {"now_reasons": statement.to_json()})
         return Held(receipt, statement, None) if held else Refused(receipt, statement)
 
     async def failed(self, case: Case, failure: Exception) -> Outcome:
@@ -82,7 +100,7 @@ class Records:
         return await self._failed(case, code)
 
     async def _failed(self, case: Case, code: str) -> Failed:
-        receipt = await self._close(case, entries.Outcome.FAILED, {"code": code}, failure=code)
+        receipt = await self._close(case, entries.Outcome.FAILED, {"now_code": code}, failure=code)
         return Failed(receipt, code)
 
     async def sealed(self, case: Case, rendering: Rendering, sealed: Sealed) -> Outcome:
@@ -104,7 +122,7 @@ class Records:
             receipt = await self._close(
                 case,
                 entries.Outcome.HELD if held else entries.Outcome.DELIVERED,
-                {"content_id": image.content_id, "reasons": statement.to_json() if statement else None},
+                {"now_content_id": image.content_id, "now_reasons": statement.to_json() if statement else None},
                 sealed=sealed,
                 rendering=rendering,
                 model_id=rendering.model_id,
@@ -147,18 +165,16 @@ class Records:
             **facts,
         )
         final = job | {
-            "state": outcome.value,
-            "stage": case.stage.value,
-            "completed_at": now.timestamp(),
-            "lease_until": None,
-            "order": None,  # the words are kept no longer than the work
+            "job": case.request.id,
+            "fence": case.attempt,
+            "now_state": outcome.value,
+            "now_stage": case.stage.value,
+            "now_time": now.timestamp(),
+            "done": case.request.steps if outcome is entries.Outcome.DELIVERED else None,
         }
-        if outcome is entries.Outcome.DELIVERED:
-            final["steps_done"] = case.request.steps
 
         def alongside(connection: Connection) -> None:
-            fence = (jobs.c.id == case.request.id) & (jobs.c.attempt == case.attempt) & (jobs.c.state == "running")
-            if connection.execute(update(jobs).where(fence).values(final)).rowcount != 1:
+            if connection.execute(_CLOSE, final).rowcount != 1:
                 raise LeaseLost
             if sealed is not None and rendering is not None:
                 connection.execute(insert(images).values(_image_row(case, sealed, rendering, outcome, now)))
