@@ -71,11 +71,11 @@ def view(caller: httpx.Client, server: Server, prediction: str) -> dict[str, Any
 
 def in_the_middle(caller: httpx.Client, server: Server, prediction: str) -> None:
     """Returns once some of its steps are done, and not all."""
-    seen = wait_until(lambda: (v := view(caller, server, prediction))["progress"]["steps_done"] >= 2 and v, 20)
+    seen = wait_until(lambda: (v := view(caller, server, prediction))["progress"]["steps_done"] >= 2 and v, 60)
     assert seen["status"] == "processing"
 
 
-def ended(caller: httpx.Client, server: Server, prediction: str, seconds: float = 20) -> dict[str, Any]:
+def ended(caller: httpx.Client, server: Server, prediction: str, seconds: float = 60) -> dict[str, Any]:
     seen: dict[str, Any] = wait_until(
         lambda: (v := view(caller, server, prediction))["status"] != "processing" and v, seconds
     )

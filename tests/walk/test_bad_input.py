@@ -320,22 +320,6 @@ def test_an_upload_without_a_file(the_house: House, sent: dict[str, Any]) -> Non
     check(got, "native", 422, "invalid_request", "file")
 
 
-def test_a_known_picture_is_stopped_with_reasons(the_house: House) -> None:
-    from importlib.resources import files
-
-    card = files("policies").joinpath("data/hashes/test_card.png").read_bytes()
-    got = the_house.send("POST", "/api/v1/model/uploadMedia", files={"file": (f"{CANARY}.png", card)})
-    error = check(got, "native", 400, "held_for_review")
-    assert error["statement_of_reasons"]["categories"] == ["intellectual_property"]
-    assert error["statement_of_reasons"]["stage"] == "input_image"
-
-
-def test_a_picture_nobody_could_look_at_is_not_kept(the_house: House) -> None:
-    with switched(switched_eyes="raises"):
-        got = the_house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("a.png", picture())})
-    check(got, "native", 503, "screening_unanswered")
-
-
 def test_a_picture_is_not_kept_when_the_disk_is_full(the_house: House) -> None:
     with switched(disk="full"):
         got = the_house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("a.png", picture())})

@@ -2,10 +2,12 @@
 
 import io
 import json
+from importlib.resources import files
 
 import pytest
 from PIL import Image
 
+from tests.walk import independent
 from tests.walk.house import House
 from tests.walk.switched_parts import switched
 
@@ -43,3 +45,16 @@ def test_an_uploaded_picture_keeps_its_bytes(house: House) -> None:
     ]
     assert sent["file_name"] == "passwd.png"
     assert house.send("GET", sent["download_url"], key=None).content == data
+
+
+def test_a_known_picture_is_stopped_with_reasons(house: House) -> None:
+    card = files("policies").joinpath("data/hashes/test_card.png").read_bytes()
+    before = house.written()
+    answer = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("card.png", card)})
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert error["statement_of_reasons"]["categories"] == ["intellectual_property"]
+    assert error["statement_of_reasons"]["stage"] == "input_image"
+    assert house.written() == (before[0], before[1] + 1, before[2], before[3])
+    entry = independent.check_whole_log(house.database, house.vkey)[-1]
+    assert (entry["outcome"], entry["reasons"][0]["classifier"]) == ("refused", "pdq_list")
