@@ -87,8 +87,9 @@ class Pattern:
 
     @cached_property
     def tile_signs(self) -> Floats:
-        """(8, 8): the sign of the data layer in each tile."""
-        return keystream.signs(self.key, "tile signs", PERIOD * PERIOD).reshape(PERIOD, PERIOD)
+        """(8, 8): the sign of the data layer in each tile; as many of either, so that their sum holds nothing."""
+        rank = keystream.permutation(self.key, "tile signs", PERIOD * PERIOD)
+        return np.where(rank % 2 == 0, 1, -1).astype(np.float32).reshape(PERIOD, PERIOD)
 
     @cached_property
     def _slot_bits(self) -> npt.NDArray[np.intp]:

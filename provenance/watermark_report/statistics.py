@@ -13,7 +13,7 @@ def wilson(right: int, total: int, deviations: float = 1.96) -> tuple[float, flo
     share, squared = right / total, deviations**2
     middle = (share + squared / (2 * total)) / (1 + squared / total)
     reach = deviations * np.sqrt(share * (1 - share) / total + squared / (4 * total**2)) / (1 + squared / total)
-    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+    return max(0.0, min(share, float(middle - reach))), min(1.0, max(share, float(middle + reach)))
 
 
 def psnr_db(one: Pixels, other: Pixels) -> float:

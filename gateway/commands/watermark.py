@@ -1,0 +1,98 @@
+"""`fluxgate watermark report`: measures any watermark scheme on any folder of pictures."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.commands.options import stop
+
+watermark_app = typer.Typer(no_args_is_help=True, help="What watermarks survive.")
+
+_MEASURING_KEY = {"id": "measuring", "hex": "6d6561737572696e67206f6e6c792c206e6f7420666f722075736500"}
+"""For the report alone: schemes with keys are measured with this one, so that runs can be repeated."""
+
+
+@watermark_app.callback()
+def about() -> None:
+    """What watermarks survive."""
+
+
+@watermark_app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="Pictures to measure on.")],
+    scheme: Annotated[
+        list[str],
+        typer.Option(help="A part, with options after a colon (tile:psnr_db=44), or stock:dwtDct, stock:dwtDctSvd."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for REPORT.md, REPORT.html and the plots.")] = Path(
+        "watermark-report"
+    ),
+    size: Annotated[list[str] | None, typer.Option(help="Width x height, such as 768x1344. Default 1024x1024.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of the folder.")] = None,
+    art: Annotated[int, typer.Option(min=0, help="So many drawn pictures besides: flat colours, clean edges.")] = 0,
+    attack: Annotated[list[str] | None, typer.Option(help="Only attacks whose name begins so.")] = None,
+    note: Annotated[list[str] | None, typer.Option(help="A paragraph for the introduction.")] = None,
+) -> None:
+    """Mark pictures, do to them what happens to pictures, and count what is read. Nothing leaves this machine.
+
+    The columns "held out" count every second picture: those of the shipped report that no parameter was chosen on.
+    """
+    import cv2
+
+    from provenance.watermark_report.attacks import ATTACKS
+    from provenance.watermark_report.measuring import measure
+    from provenance.watermark_report.pictures import flat_art, photographs
+    from provenance.watermark_report.writing import write_report
+
+    if not folder.is_dir():
+        stop(f"there is no folder {folder}")
+    cv2.setNumThreads(1)
+    attacks = [known for known in ATTACKS if attack is None or any(known.name.startswith(begun) for begun in attack)]
+    if not attacks:
+        stop(f"no attack begins so; there are: {', '.join(known.name for known in ATTACKS)}")
+    measured = []
+    for width, height in (_size(given) for given in size or ["1024x1024"]):
+        for label in scheme:
+            pictures = [*photographs(folder, width, height, limit), *flat_art(art, width, height)]
+            if not pictures:
+                stop(f"{folder} holds no PNG, JPEG or WebP pictures")
+            measured.append(
+                measure(label, _scheme(label), pictures, attacks, width=width, height=height, progress=_say)
+            )
+    sizes = [f"--size {given}" for given in size or []]
+    schemes = [f"--scheme {shlex.quote(label)}" for label in scheme]
+    chosen = [f"--attack {shlex.quote(begun)}" for begun in attack or []]
+    counts = ([] if limit is None else [f"--limit {limit}"]) + ([f"--art {art}"] if art else [])
+    command = " ".join(["fluxgate watermark report FOLDER", *schemes, *sizes, *counts, *chosen])
+    write_report(out, measured, attacks, command, note or [])
+    typer.echo(f"written: {out / 'REPORT.md'}, {out / 'REPORT.html'}")
+
+
+def _size(given: str) -> tuple[int, int]:
+    width, cross, height = given.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and min(int(width), int(height)) > 0):
+        stop(f"a size is given as 1024x1024, not {given}")
+    return int(width), int(height)
+
+
+def _scheme(label: str) -> Any:
+    """The part that a label such as `tile:psnr_db=44` means."""
+    from gateway.parts import build_part
+    from provenance.watermark_report.stock import StockWatermark
+
+    name, _, rest = label.partition(":")
+    if name == "stock":
+        if rest not in ("dwtDct", "dwtDctSvd"):
+            stop(f"the stock library is measured as stock:dwtDct or stock:dwtDctSvd, not {label}")
+        return StockWatermark(rest)
+    pairs = (pair.partition("=") for pair in rest.split(",") if pair)
+    options: dict[str, Any] = {option: int(value) if value.isdigit() else value for option, _, value in pairs}
+    if name == "tile":
+        options["keys"] = [_MEASURING_KEY]
+    return build_part("watermarkers", name, options)
+
+
+def _say(progress: str) -> None:
+    typer.echo(progress, err=True)
