@@ -1,4 +1,4 @@
-"""The command line: `fluxgate serve | demo | generate | verify | log | keys | policy | certificate`."""
+"""The command line: `fluxgate serve | demo | generate | verify | log | keys | policy | certificate | watermark`."""
 
 import logging
 import os
@@ -18,6 +18,7 @@ from gateway.commands.log import log_app
 from gateway.commands.policy import policy_app
 from gateway.commands.serve import serve_command
 from gateway.commands.verify import verify_command
+from gateway.commands.watermark import watermark_app
 from gateway.version import SYSTEM, SYSTEM_VERSION
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(log_app, name="log")
 app.add_typer(keys_app, name="keys")
 app.add_typer(policy_app, name="policy")
 app.add_typer(certificate_app, name="certificate")
+app.add_typer(watermark_app, name="watermark")
 
 
 def _version(wanted: bool) -> None:

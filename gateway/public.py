@@ -50,9 +50,7 @@ class Public:
         parts = desk.parts
         router = APIRouter(route_class=speaking(self))
         limiter = public_limiter(parts.limit_settings)
-        verifier = Verifier(
-            parts.sealing.parts.reader, parts.sealing.parts.watermarker, parts.engine, parts.uploads.limits
-        )
+        verifier = Verifier(parts.sealing.parts.reader, parts.watermarkers, parts.engine, parts.uploads.limits)
 
         @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
         def picture(name: str, expires: str, signature: str) -> Response:

@@ -59,7 +59,10 @@ class Settings(_Frozen):
     parts: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict, description="options by part name, for example weights: `[parts.clip] weights = …`"
     )
-    watermarker: str = Field("dwtdctsvd", description="watermarker part")
+    watermarker: str = Field("dwtdctsvd", description="watermarker part that marks")
+    also_read: tuple[str, ...] = Field(
+        ("dwtdctsvd", "tile"), description="watermarker parts whose marks are recognised too, such as retired ones"
+    )
     signer: str = Field("local", description="signer part")
     timestamp_url: str | None = Field(None, description="RFC 3161 authority; without one manifests carry no time-stamp")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")

@@ -17,14 +17,16 @@ from provenance.watermarkers import Watermarker
 class Verifier:
     """Verification with this gateway's records behind it, or none. Safe to use from many threads."""
 
-    def __init__(self, reader: ManifestReader, watermarker: Watermarker, engine: Engine | None, limits: Limits) -> None:
+    def __init__(
+        self, reader: ManifestReader, watermarkers: tuple[Watermarker, ...], engine: Engine | None, limits: Limits
+    ) -> None:
         lookups = None
         if engine is not None:
             lookups = Lookups(
                 by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
                 by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
             )
-        self._parts = VerifyingParts(reader, (watermarker,), pdq, lookups, limits=limits)
+        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""

@@ -13,6 +13,7 @@ from gateway.auth.key_store import KeyStore
 from gateway.data_folder import DataFolder
 from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
+from gateway.marks import watermarkers
 from gateway.parts import BootError, build_part
 from gateway.pictures import Pictures
 from gateway.provisioning import log_signer, signing_files
@@ -33,6 +34,7 @@ from provenance.log.ledger import Ledger
 from provenance.reading import ManifestReader
 from provenance.sealing import SealingParts
 from provenance.signing import ManifestSigner
+from provenance.watermarkers import Watermarker
 
 log = logging.getLogger("fluxgate.boot")
 
@@ -48,6 +50,7 @@ class Parts:
     screening: Screening
     dispatcher: Dispatcher
     sealing: Sealing
+    watermarkers: tuple[Watermarker, ...]
     ledger: Ledger
     records: Records
     pictures: Pictures
@@ -89,7 +92,7 @@ def wire(folder: DataFolder) -> Parts:
         render_timeout_seconds=settings.render_timeout_seconds,
     )
     # 4. Marks and signatures.
-    sealing, anchor = _sealing(folder)
+    sealing, known_marks, anchor = _sealing(folder)
     # 5. The log and what is written with it.
     ledger = Ledger(folder.engine_for_log, log_signer(folder.keys))
     blobs = Blobs(folder.blob_url)
@@ -103,6 +106,7 @@ def wire(folder: DataFolder) -> Parts:
         screening=screening,
         dispatcher=dispatcher,
         sealing=sealing,
+        watermarkers=known_marks,
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,
@@ -177,14 +181,10 @@ def _engine_options(folder: DataFolder) -> dict[str, Any]:
     return options
 
 
-def _sealing(folder: DataFolder) -> tuple[Sealing, str]:
+def _sealing(folder: DataFolder) -> tuple[Sealing, tuple[Watermarker, ...], str]:
     settings = folder.settings
     files = signing_files(folder.keys, settings.provider, _now())
-    if settings.watermarker.startswith("unsafe") and not settings.unsafe_development:
-        raise BootError(
-            f"watermarker `{settings.watermarker}` delivers unmarked pictures: set unsafe_development to try"
-        )
-    watermarker = build_part("watermarkers", settings.watermarker, settings.parts.get(settings.watermarker, {}))
+    known = watermarkers(settings, folder)
     options: dict[str, Any] = dict(settings.parts.get(settings.signer, {}))
     if settings.signer == "local":
         options = {"chain_path": files.chain, "key_path": files.key, "tsa_url": settings.timestamp_url} | options
@@ -192,8 +192,8 @@ def _sealing(folder: DataFolder) -> tuple[Sealing, str]:
     if settings.timestamp_url is None:
         log.warning("no time-stamp authority is set: manifests carry no time-stamp and end with the certificate")
     anchor = files.anchor.read_text("ascii")
-    parts = SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchor), pdq)
-    return Sealing(parts, settings.provider, _now), anchor
+    parts = SealingParts(known[0], ManifestSigner(signer), ManifestReader(anchor), pdq)
+    return Sealing(parts, settings.provider, _now), known, anchor
 
 
 def _now() -> datetime:

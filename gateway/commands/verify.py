@@ -40,7 +40,7 @@ def verify_command(
 
 def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, Any], int]:
     from gateway.data_folder import open_data_folder
-    from gateway.parts import build_part
+    from gateway.marks import watermarkers
     from gateway.settings import load_settings
     from gateway.verifying import Verifier, to_dict
     from provenance.encoding import Limits
@@ -49,11 +49,11 @@ def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, 
     settings = load_settings(data_dir)
     own = data_dir / "keys" / "ca.pem"
     trusted = anchor or (own if own.is_file() else None)
-    watermarker = build_part("watermarkers", settings.watermarker, settings.parts.get(settings.watermarker, {}))
-    engine = open_data_folder(data_dir, settings).engine if own.is_file() else None
+    folder = open_data_folder(data_dir, settings) if own.is_file() else None
     limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
     reader = ManifestReader(trusted.read_text("ascii") if trusted else "")
-    found = Verifier(reader, watermarker, engine, limits).check(data)
+    engine = folder.engine if folder else None
+    found = Verifier(reader, watermarkers(settings, folder), engine, limits).check(data)
     return to_dict(found), found.exit_code
 
 
