@@ -48,6 +48,13 @@ def decode(llr: Floats, count: int, paths: int) -> Bits:
     return _transform(words[best])[:, ~frozen]
 
 
+def negated(message: Bits) -> Bits:
+    """The message whose code word is the complement of this one's: the last row of the code is all ones."""
+    other = message.copy()
+    other[-1] ^= 1
+    return other
+
+
 def _transform(words: Bits) -> Bits:
     """`words` (n, length) times the Kronecker power of [[1, 0], [1, 1]]; its own inverse."""
     words = words.copy()

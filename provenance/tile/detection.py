@@ -7,7 +7,7 @@
 5. tracked       where the pilot shows but the data does not speak: follow the grid as it bends
 
 Every attempt to decode is counted. An unmarked picture passes the 32-bit checksum with probability at most
-attempts x list paths / 2^32: with 64 attempts and 8 paths 1.2e-7 for the whole search over all keys.
+attempts x list paths x 2 signs / 2^32: with 64 attempts and 8 paths 2.4e-7 for the whole search over all keys.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from provenance.tile.code import Bits, Floats, decode, encode
+from provenance.tile.code import Bits, Floats, decode, encode, negated
 from provenance.tile.embedding import canonical_scale
 from provenance.tile.pattern import Pattern
 from provenance.tile.plane import normalise, whiten
@@ -88,7 +88,7 @@ class Search:
             return found
         # 3. Pilot gone.
         for pattern in self._patterns:
-            if found := self._decode(pattern, gather_evidence(rough, pattern, _UNCUT, 1)):
+            if found := self._decode(pattern, gather_evidence(rough, pattern, _UNCUT, 0), clear=False):
                 return found
         return None
 
@@ -130,20 +130,22 @@ class Search:
             for grid in find_grids(plane, pattern, orientations, count):
                 if grid.clarity < CLEAR:
                     continue
-                if found := self._decode(pattern, gather_evidence(plane, pattern, grid, 2)):
+                if found := self._decode(pattern, gather_evidence(plane, pattern, grid, 2), clear=True):
                     return found
         return None
 
-    def _decode(self, pattern: Pattern, spoken: list[Evidence]) -> Found | None:
+    def _decode(self, pattern: Pattern, spoken: list[Evidence], *, clear: bool) -> Found | None:
         for evidence in spoken:
-            if evidence.surplus < SURPLUS or self.attempts >= ATTEMPTS:
+            worth = evidence.surplus >= SURPLUS or (evidence.uncut and clear)
+            if not worth or self.attempts >= ATTEMPTS:
                 continue
             self.attempts += 1
-            for message in decode(evidence.llr, self._bits, PATHS):
-                mark = self._accept(message)
-                if mark is not None:
-                    wrong = int(((evidence.llr < 0) != encode(message).astype(bool)).sum())
-                    return Found(mark, pattern.key_id, evidence.surplus, wrong, self.attempts)
+            for heard in decode(evidence.llr, self._bits, PATHS):
+                for message in (heard, negated(heard)):
+                    mark = self._accept(message)
+                    if mark is not None:
+                        wrong = int(((evidence.llr < 0) != encode(heard).astype(bool)).sum())
+                        return Found(mark, pattern.key_id, evidence.surplus, wrong, self.attempts)
         return None
 
 

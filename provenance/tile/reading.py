@@ -22,6 +22,9 @@ from provenance.tile.transforms import Complexes, fft2, rfft2
 ALIGNED: Final = (0.25, 0.25)
 """Where the grid begins when nothing was cut off: half-size samples lie between canonical pixels 2j and 2j + 1."""
 
+_UNCUT_SAMPLES: Final = 1.5
+_SPEAKS_UP: Final = 3.0
+
 _FINER: Final = 2  # the pilot's correlation is worked out at half samples
 _LOSSES: Final = np.array([0.0, 0.001, 0.002, 0.0035, 0.005, 0.007, 0.01], np.float32)
 """Decay B of a channel exp(-B k^2): blur of s pixels has B = 2 (pi s / 128)^2, so these reach s = 3.6."""
@@ -43,10 +46,12 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the tiles say about the 1024 code bits. `llr`: (1024,). `surplus`: energy above noise, in its spread."""
+    """What the tiles say about the 1024 code bits. `llr`: (1024,). `surplus`: energy above noise, in its spread.
+    `uncut`: read as a whole picture, where the surplus says little."""
 
     llr: Floats
     surplus: float
+    uncut: bool
 
 
 def turned(plane: Floats, orientation: int) -> Floats:
@@ -150,15 +155,25 @@ def _vertex(before: float, here: float, after: float) -> float:
 
 
 def gather_evidence(plane: Plane, pattern: Pattern, grid: Grid, count: int) -> list[Evidence]:
-    """What the plane says about the code bits, for the `count` likeliest of the 64 places it may have come from."""
+    """What the plane says about the code bits, up to a common sign.
+
+    For the `count` loudest of the 64 places it may have come from; before them, where the grid allows it, for an uncut
+    picture, whatever its loudness: informed embedding cancels the host, and with it energy.
+    """
     tiles, deviation, rows, columns = _data_tiles(plane, grid)
     sums = _places(pattern, rows, columns) @ tiles
     sums /= deviation
     sums *= pattern.slot_signs
-    spoken, _ = _per_bit(sums, pattern, np.repeat(DATA_AMPLITUDE, 2) / deviation)
-    loudness = (spoken**2).mean(1)
-    best = np.argsort(-loudness)[:count]
-    return [_weigh(sums[place], pattern, deviation) for place in best]
+    spoken, _ = _per_bit(sums[1:], pattern, np.repeat(DATA_AMPLITUDE, 2) / deviation)
+    likely = list(1 + np.argsort(-(spoken**2).mean(1))[:count])
+    uncut = _astray(grid.offset) < _UNCUT_SAMPLES
+    found = [_weigh(sums[place], pattern, deviation, uncut=False) for place in likely]
+    return [_weigh(sums[0], pattern, deviation, uncut=True), *found] if uncut else found
+
+
+def _astray(offset: tuple[float, float]) -> float:
+    """How far a grid lies, in samples, from that of a picture that nothing was cut off."""
+    return max(abs((found - wanted + 32) % PLANE_TILE - 32) for found, wanted in zip(offset, ALIGNED, strict=True))
 
 
 def agreement(plane: Plane, pattern: Pattern, code_word: Bits) -> tuple[float, Floats]:
@@ -166,13 +181,12 @@ def agreement(plane: Plane, pattern: Pattern, code_word: Bits) -> tuple[float, F
     bit reads right, in units of its noise; below 0 it reads wrong.
     """
     clarity, offset = _match(_at(plane.folded(0), PILOTS), _at(plane.noise, PILOTS), pattern)
-    astray = max(abs((found - wanted + 32) % PLANE_TILE - 32) for found, wanted in zip(offset, ALIGNED, strict=True))
     tiles, deviation, rows, columns = _data_tiles(plane, Grid(clarity, 0, ALIGNED))
     signs = pattern.tile_signs[np.arange(rows)[:, None] % PERIOD, np.arange(columns)[None] % PERIOD]
     sums = (signs.reshape(1, -1) @ tiles) / deviation * pattern.slot_signs
     spoken, _ = _per_bit(sums, pattern, np.repeat(DATA_AMPLITUDE, 2) / deviation)
     wanted = 1 - 2 * (code_word ^ pattern.scrambler).astype(np.float32)
-    return (clarity if astray < 1 else 0.0), spoken[0] * wanted
+    return (clarity if _astray(offset) < 1 else 0.0), spoken[0] * wanted
 
 
 def _data_tiles(plane: Plane, grid: Grid) -> tuple[Floats, Floats, int, int]:
@@ -201,12 +215,19 @@ def _smooth(power: Floats) -> Floats:
 
 
 def _places(pattern: Pattern, rows: int, columns: int) -> Floats:
-    """(64, rows * columns): the tile signs as seen from each place of the period."""
+    """(1 + up to 64, rows * columns): the tile signs as seen from the picture's corner, and then from each place of the
+    period, the first tile counted as plus.
+
+    A few tiles look alike from many places, and energy cannot tell a pattern from its negative: the decoder's reader
+    tries both (`code.negated`).
+    """
     shift = np.arange(PERIOD)
     row = (shift[:, None] + np.arange(rows)[None]) % PERIOD
     column = (shift[:, None] + np.arange(columns)[None]) % PERIOD
     seen = pattern.tile_signs[row[:, None, :, None], column[None, :, None, :]]
-    return np.asarray(seen.reshape(PERIOD * PERIOD, rows * columns), np.float32)
+    flat = seen.reshape(PERIOD * PERIOD, rows * columns)
+    flat = flat * flat[:, :1]
+    return np.concatenate([flat[:1], np.unique(flat, axis=0)]).astype(np.float32)
 
 
 def _per_bit(sums: Floats, pattern: Pattern, weight: Floats) -> tuple[Floats, Floats]:
@@ -221,17 +242,13 @@ def _per_bit(sums: Floats, pattern: Pattern, weight: Floats) -> tuple[Floats, Fl
     return spoken / strength, strength
 
 
-def _weigh(sums: Floats, pattern: Pattern, deviation: Floats) -> Evidence:
-    """Evidence at one place, for the channel loss that lets it speak loudest."""
+def _weigh(sums: Floats, pattern: Pattern, deviation: Floats, *, uncut: bool) -> Evidence:
+    """Evidence at one place, for the channel loss that lets it speak loudest; none if nothing speaks up."""
     weights = np.exp(-_LOSSES[:, None] * np.repeat(_DATA_SQUARES, 2)[None]) * np.repeat(DATA_AMPLITUDE, 2) / deviation
     heard = [_per_bit(sums[None], pattern, weight) for weight in weights]
-    surplus, spoken, strength = max(
-        (
-            (float(((spoken[0] ** 2).mean() - 1) * np.sqrt(LENGTH / 2)), spoken[0], strength)
-            for spoken, strength in heard
-        ),
-        key=lambda triple: triple[0],
-    )
+    surpluses = [float(((spoken[0] ** 2).mean() - 1) * np.sqrt(LENGTH / 2)) for spoken, _ in heard]
+    chosen = int(np.argmax(surpluses)) if max(surpluses) >= _SPEAKS_UP else 0
+    spoken, strength = heard[chosen][0][0], heard[chosen][1]
     gain = np.sqrt(max(float((spoken**2 - 1).sum()), 0.02 * LENGTH) / float((strength**2).sum()))
     llr = 2 * gain * strength * spoken
-    return Evidence(np.where(pattern.scrambler == 1, -llr, llr).astype(np.float32), surplus)
+    return Evidence(np.where(pattern.scrambler == 1, -llr, llr).astype(np.float32), surpluses[chosen], uncut)
