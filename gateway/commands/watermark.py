@@ -33,6 +33,9 @@ def report(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of the folder.")] = None,
     art: Annotated[int, typer.Option(min=0, help="So many drawn pictures besides: flat colours, clean edges.")] = 0,
     attack: Annotated[list[str] | None, typer.Option(help="Only attacks whose name begins so.")] = None,
+    rivals_every: Annotated[
+        int, typer.Option(min=1, help="Measure all schemes but the first on every so many-th picture only.")
+    ] = 1,
     note: Annotated[list[str] | None, typer.Option(help="A paragraph for the introduction.")] = None,
 ) -> None:
     """Mark pictures, do to them what happens to pictures, and count what is read. Nothing leaves this machine.
@@ -54,17 +57,19 @@ def report(
         stop(f"no attack begins so; there are: {', '.join(known.name for known in ATTACKS)}")
     measured = []
     for width, height in (_size(given) for given in size or ["1024x1024"]):
+        pictures = [*photographs(folder, width, height, limit), *flat_art(art, width, height)]
+        if not pictures:
+            stop(f"{folder} holds no PNG, JPEG or WebP pictures")
         for label in scheme:
-            pictures = [*photographs(folder, width, height, limit), *flat_art(art, width, height)]
-            if not pictures:
-                stop(f"{folder} holds no PNG, JPEG or WebP pictures")
+            chosen_pictures = pictures if label == scheme[0] else pictures[::rivals_every]
             measured.append(
-                measure(label, _scheme(label), pictures, attacks, width=width, height=height, progress=_say)
+                measure(label, _scheme(label), chosen_pictures, attacks, width=width, height=height, progress=_say)
             )
     sizes = [f"--size {given}" for given in size or []]
     schemes = [f"--scheme {shlex.quote(label)}" for label in scheme]
     chosen = [f"--attack {shlex.quote(begun)}" for begun in attack or []]
-    counts = ([] if limit is None else [f"--limit {limit}"]) + ([f"--art {art}"] if art else [])
+    rivals = [f"--rivals-every {rivals_every}"] if rivals_every > 1 else []
+    counts = rivals + ([] if limit is None else [f"--limit {limit}"]) + ([f"--art {art}"] if art else [])
     command = " ".join(["fluxgate watermark report FOLDER", *schemes, *sizes, *counts, *chosen])
     write_report(out, measured, attacks, command, note or [])
     typer.echo(f"written: {out / 'REPORT.md'}, {out / 'REPORT.html'}")

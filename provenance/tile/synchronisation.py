@@ -27,6 +27,8 @@ Matrix = npt.NDArray[np.float64]
 _SIDE: Final = 1024
 """Spectra have at least this many lines, and pictures of more than 1024 x 1024 pixels are reduced to that first."""
 
+_LONGEST: Final = 4 * _SIDE
+
 _NEIGHBOURHOOD: Final = (21, 21)
 _LOUDEST: Final = 14.0
 """One line counts at most this much: a texture's own lines are louder than a pilot's."""
@@ -90,6 +92,7 @@ def _spectrum(luma: Floats) -> Spectrum:
     if reduced > 1:
         size = (round(width / reduced), round(height / reduced))
         luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+    luma = _middle(luma)
     rough = normalise(luma)
     rows, columns = (max(_SIDE, fast_length(side)) for side in luma.shape)
     half = rfft2(rough, (rows, columns))
@@ -98,6 +101,12 @@ def _spectrum(luma: Floats) -> Spectrum:
     power = np.minimum(np.roll(power, rows // 2, 0), np.float32(_LOUDEST))
     smooth = cv2.GaussianBlur(power, (3, 3), 0.6)
     return Spectrum(power, smooth, reduced)
+
+
+def _middle(luma: Floats) -> Floats:
+    """The middle of a picture that is drawn out extremely, which would otherwise ask for gigabytes."""
+    top, left = (max(0, side - _LONGEST) // 2 for side in luma.shape)
+    return luma[top : top + _LONGEST, left : left + _LONGEST]
 
 
 def _look_up(power: Floats, x: Floats, y: Floats) -> Floats:

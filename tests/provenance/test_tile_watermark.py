@@ -174,8 +174,8 @@ def test_what_cannot_hold_the_mark_is_refused(original: Pixels) -> None:
         WATERMARK.embed(original, b"short", 1.0)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (16, 900), (40, 40), (3, 2000)])
-def test_tiny_pictures_carry_nothing(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (16, 900), (40, 40), (3, 2000), (40, 60_000)])
+def test_tiny_and_drawn_out_pictures_carry_nothing(shape: tuple[int, int]) -> None:
     assert WATERMARK.detect(np.full((*shape, 3), 7, np.uint8)) is None
 
 
