@@ -1,4 +1,4 @@
-"""Compares a picture with sentences by an open_clip model: the image classifier `clip`. Owns open_clip.
+"""Compares a picture with sentences by an open_clip model: the image classifier `clip`.
 
 The policy's data names the sentences:
 
@@ -20,25 +20,19 @@ scores (sentences of c) / (sentences of c + benign sentences), so thresholds bel
 sentences and are to be calibrated on both.
 """
 
-import hashlib
-import json
-import tempfile
 import threading
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy
 import numpy.typing
-import open_clip
 import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from moderation.classifiers import Pixels
 from moderation.errors import ClassifierFailed, PartUnusable
+from moderation.open_clip_models import PART, open_model
 from policies.findings import Category, Finding, Stage
-
-PART = "clip"
 
 Prompts = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=300)], ...], Field(min_length=1)]
 
@@ -82,17 +76,19 @@ class Clip:
     class Options(BaseModel):
         """Which model, which weights, which sentences.
 
-        `model`: an open_clip architecture (`ViT-B-32`), or the path of a JSON file in open_clip's `model_configs` form
-        or in the form of a hub folder's `open_clip_config.json`. `weights`: the path of a local file (`.safetensors`,
-        `.pt`, `.bin`), or a pretrained tag of the architecture, which open_clip takes from its cache or fetches once
-        at construction. `sha256`: 64 hex digits of that file; other weights are refused. `dtype`: `bf16` is three
-        times as fast as `fp32` on processors that have it. `prompt_temperature`: T of the formula above.
+        `model`: an open_clip architecture (`ViT-B-32`); or the path of a JSON file in open_clip's `model_configs` form
+        or in the form of a hub folder's `open_clip_config.json`; or a folder in hub form with config, weights and
+        tokenizer; or `shipped:demo_clip`, such a folder that comes along. `weights`: the path of a local file
+        (`.safetensors`, `.pt`, `.bin`), or a pretrained tag of the architecture, which open_clip takes from its cache
+        or fetches once at construction; left out, a folder's own `open_clip_model.safetensors`. `sha256`: 64 hex
+        digits of that file; other weights are refused. `dtype`: `bf16` is three times as fast as `fp32` on processors
+        that have it. `prompt_temperature`: T of the formula above.
         """
 
         model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
         model: str
-        weights: str
+        weights: str | None = None
         sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
         data: tuple[PromptTable, ...]
         device: str = "cpu"
@@ -111,34 +107,20 @@ class Clip:
             remedy = "Give at least one [[category]] and [benign] with prompts"
             raise PartUnusable(PART, "data", "nothing to compare pictures with", remedy)
 
-        architecture, preprocessing = _architecture(options.model)
-        weights = _weights_file(architecture, options)
-        self.version = "sha256:" + _sha256(weights, options.sha256)
-        try:
-            self._model, self._preprocess = open_clip.create_model_from_pretrained(
-                architecture,
-                # A tag stays a tag, because open_clip takes mean and deviation of the training pictures from it.
-                options.weights if _is_tag(architecture, options.weights) else str(weights),
-                precision=options.dtype,
-                device=options.device,
-                # The whole picture is squeezed in: a crop would hide what stands at the border, and open_clip's default
-                # first enlarges a picture of 16384 x 1 to billions of pixels.
-                image_resize_mode="squash",
-                **preprocessing,
-            )
-            tokenizer = open_clip.get_tokenizer(architecture)
-        except Exception as error:
-            remedy = "Check that the weights belong to the model and that the device exists"
-            problem = f"{options.weights} could not be loaded as {options.model} on {options.device}"
-            raise PartUnusable(PART, "weights", problem, remedy) from error
-        self._model.eval()
+        opened = open_model(
+            options.model, options.weights, sha256=options.sha256, device=options.device, dtype=options.dtype
+        )
+        self.version = "sha256:" + opened.weights_digest
+        self._model, self._preprocess = opened.network, opened.preprocess
         self._device = options.device
-        self._input_dtype = open_clip.get_input_dtype(options.dtype) or torch.float32
+        self._input_dtype = opened.input_dtype
         self._lock = threading.Lock()
         with torch.inference_mode():
             self._scale = float(self._model.logit_scale.float().exp()) / options.prompt_temperature
-            self._benign = self._embed(tokenizer, benign)
-            self._described = {category: self._embed(tokenizer, prompts) for category, prompts in by_category.items()}
+            self._benign = self._embed(opened.tokenizer, benign)
+            self._described = {
+                category: self._embed(opened.tokenizer, prompts) for category, prompts in by_category.items()
+            }
 
     @property
     def categories(self) -> frozenset[str]:
@@ -175,68 +157,6 @@ class Clip:
         tokens = tokenizer(prompts).to(self._device)
         embedded = self._model.encode_text(tokens, normalize=True).float().cpu().numpy()
         return numpy.asarray(embedded, dtype=numpy.float32)
-
-
-def _architecture(model: str) -> tuple[str, dict[str, Any]]:
-    """The name open_clip knows the model by, and the preprocessing its config file asks for."""
-    if model in open_clip.list_models():
-        return model, {}
-    try:
-        content = Path(model).read_bytes()
-        config = json.loads(content)
-        architecture = config.get("model_cfg", config)
-        preprocessing = config.get("preprocess_cfg", {})
-        complete = {"embed_dim", "vision_cfg", "text_cfg"} <= architecture.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        problem = f"{model} is neither an architecture of open_clip nor a readable JSON file"
-        raise PartUnusable(PART, "model", problem, "`open_clip.list_models()` lists the names") from error
-    if not complete:
-        remedy = "Use a file of open_clip's `model_configs` or a hub folder's `open_clip_config.json`"
-        raise PartUnusable(PART, "model", f"{model} lacks embed_dim, vision_cfg or text_cfg", remedy)
-    # open_clip registers configs by file name for the whole process: a name by content never replaces another one.
-    name = "fluxgate-" + hashlib.sha256(content).hexdigest()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, f"{name}.json")
-        copy.write_text(json.dumps(architecture), encoding="utf-8")
-        open_clip.add_model_config(copy)
-    return name, {
-        f"image_{key}": preprocessing[key] for key in ("mean", "std", "interpolation") if key in preprocessing
-    }
-
-
-def _weights_file(architecture: str, options: Clip.Options) -> Path:
-    """The local file of the weights; a tag's is fetched into open_clip's cache if it is not there."""
-    local = Path(options.weights)
-    if local.is_file():
-        return local
-    if not _is_tag(architecture, options.weights):
-        problem = f"{options.weights} is neither a file nor a pretrained tag of {options.model}"
-        remedy = "Set it to a local weights file, or to a tag of `open_clip.list_pretrained_tags_by_model`"
-        raise PartUnusable(PART, "weights", problem, remedy)
-    tag = open_clip.get_pretrained_cfg(architecture, options.weights)
-    activation = bool(open_clip.get_model_config(architecture).get("quick_gelu", False))
-    if bool(tag.get("quick_gelu", False)) != activation:
-        problem = f"{options.weights} was trained with another activation than {options.model} has"
-        raise PartUnusable(PART, "model", problem, "Use the architecture with or without `-quickgelu`")
-    try:
-        return Path(open_clip.download_pretrained(tag))
-    except Exception as error:
-        problem = f"{options.weights} is not in the cache and could not be fetched"
-        remedy = "Fetch it on a connected machine and set `weights` to the file"
-        raise PartUnusable(PART, "weights", problem, remedy) from error
-
-
-def _is_tag(architecture: str, weights: str) -> bool:
-    return not Path(weights).is_file() and weights in open_clip.list_pretrained_tags_by_model(architecture)
-
-
-def _sha256(weights: Path, pinned: str | None) -> str:
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if pinned not in (None, digest):
-        remedy = "Find out who changed the weights, or pin the new digest"
-        raise PartUnusable(PART, "sha256", f"{weights} has the digest {digest}, pinned is {pinned}", remedy)
-    return digest
 
 
 def _log_sum_exp(logits: numpy.typing.NDArray[numpy.float32]) -> float:

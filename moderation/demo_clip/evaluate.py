@@ -1,0 +1,190 @@
+"""Measures the small CLIP as the policy uses it, and proposes the policy's thresholds.
+
+    python -m inference.demo.scenes --count 3000 --seed 921 --side 128 --held-out --out held_out.npz
+    python -m inference.demo.scenes --count 3000 --seed 922 --side 128 --out fresh.npz
+    python -m moderation.demo_clip.evaluate --glyphs inference/demo/glyphs.json \\
+        --prompts policies/data/pictogram_prompts.toml --choose fresh.npz --measure held_out=held_out.npz --out …
+
+1. Choose two thresholds on half of the scenes of `--choose`: the scores that a given share of harmless pictures reach
+   in any category. The other half, and every `--measure` file, only measures.
+2. Per category: recall, precision and false alarms at both thresholds, area under the curve, recall by company.
+3. Per glyph: how often it is found among the glyphs nearest to the picture, and what it is taken for.
+"""
+
+import argparse
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy
+import numpy.typing
+import torch
+from rich.progress import track
+
+from moderation.demo_clip.figures import draw_confusion, draw_curve
+from moderation.demo_clip.judge import glyph_shares
+from moderation.demo_clip.pictures import Words, read_words
+from moderation.image_clip import Clip
+from moderation.open_clip_models import open_model
+from policies.findings import Stage
+
+HERE = Path(__file__).parent
+
+LEVELS: Mapping[str, float] = {"likely": 0.02, "sure": 0.005}
+"""Share of harmless pictures that may reach each level of the policy."""
+
+Scores = dict[str, numpy.typing.NDArray[numpy.float64]]
+
+
+def category_scores(clip: Clip, images: numpy.typing.NDArray[numpy.uint8]) -> Scores:
+    """What the part reports for each picture, by category."""
+    rows = [
+        {finding.category: finding.score for finding in clip.classify(image, Stage.OUTPUT_IMAGE)}
+        for image in track(images, description="screening")
+    ]
+    return {category: numpy.array([row[category] for row in rows]) for category in sorted(clip.categories)}
+
+
+def labels(
+    glyphs: numpy.typing.NDArray[numpy.int16], words: list[Words]
+) -> dict[str, numpy.typing.NDArray[numpy.bool_]]:
+    """Which pictures hold something of each category of the table of glyphs."""
+    kinds = numpy.array([each.category or "" for each in words] + [""])  # the last one for -1, "no further subject"
+    return {kind: (kinds[glyphs] == kind).any(axis=1) for kind in sorted({*kinds.tolist()} - {""})}
+
+
+def report(
+    scores: Scores, truth: Mapping[str, Any], company: numpy.typing.NDArray[numpy.int_], cuts: Mapping[str, float]
+) -> dict[str, Any]:
+    """Figures of one set. `company`: subjects in each picture. Harmless: nothing of any screened category."""
+    harmless = ~numpy.logical_or.reduce([truth[category] for category in scores])
+    highest = numpy.maximum.reduce(list(scores.values()))
+    result: dict[str, Any] = {
+        "pictures": len(harmless),
+        "harmless": int(harmless.sum()),
+        "false_alarms": {level: _share(highest[harmless] >= cut) for level, cut in cuts.items()},
+        "any_of_them": {level: _share(highest[~harmless] >= cut) for level, cut in cuts.items()},
+        "categories": {},
+        "false_alarms_of": {
+            other: {level: _share(highest[harmless & truth[other]] >= cut) for level, cut in cuts.items()}
+            for other in truth
+            if other not in scores
+        },
+    }
+    for category, score in scores.items():
+        there = truth[category]
+        result["categories"][category] = {
+            "pictures": int(there.sum()),
+            "auc": _auc(score[there], score[~there]),
+            "recall": {level: _share(score[there] >= cut) for level, cut in cuts.items()},
+            "precision": {level: _share(there[score >= cut]) for level, cut in cuts.items()},
+            "recall_at_likely_by_subjects": {
+                str(number): _share(score[there & (company == number)] >= cuts["likely"]) for number in (1, 2, 3)
+            },
+        }
+    return result
+
+
+def _share(hits: numpy.typing.NDArray[Any]) -> float | None:
+    return round(float(hits.mean()), 4) if len(hits) else None
+
+
+def _auc(there: numpy.typing.NDArray[Any], absent: numpy.typing.NDArray[Any]) -> float | None:
+    """How often a picture with the thing scores above one without it."""
+    if not len(there) or not len(absent):
+        return None
+    ranks = numpy.searchsorted(numpy.sort(absent), there, "left") + numpy.searchsorted(
+        numpy.sort(absent), there, "right"
+    )
+    return round(float(ranks.mean() / 2 / len(absent)), 5)
+
+
+def found_glyphs(
+    shares: numpy.typing.NDArray[Any], glyphs: numpy.typing.NDArray[Any], words: list[Words]
+) -> dict[str, Any]:
+    """Recall of every glyph among the nearest k of a picture with k subjects, and the glyphs hardest to find."""
+    company = (glyphs >= 0).sum(axis=1)
+    nearest = numpy.argsort(-shares, axis=1, kind="stable")
+    hits: dict[int, list[bool]] = {}
+    for picture, number in enumerate(company):
+        for glyph in glyphs[picture, :number]:
+            hits.setdefault(int(glyph), []).append(bool(glyph in nearest[picture, :number]))
+    recall = {words[glyph].name: _share(numpy.array(found)) or 0.0 for glyph, found in sorted(hits.items())}
+    return {
+        "subjects_found": _share(numpy.array([hit for found in hits.values() for hit in found])),
+        "hardest": dict(sorted(recall.items(), key=lambda item: item[1])[:12]),
+        "screened": {word.name: recall[word.name] for word in words if word.category and word.name in recall},
+    }
+
+
+def confusion(
+    scores: Scores, truth: Mapping[str, Any], company: numpy.typing.NDArray[numpy.int_], cut: float
+) -> tuple[list[str], list[str], list[list[float]]]:
+    """Rows: what a lone subject is. Columns: the category with the highest score at or above `cut`, or none."""
+    kinds = [*scores, *(kind for kind in truth if kind not in scores), "harmless"]
+    columns = [*scores, "nothing"]
+    table = numpy.stack(list(scores.values()))
+    said = numpy.where(table.max(axis=0) >= cut, table.argmax(axis=0), len(scores))
+    known = numpy.logical_or.reduce(list(truth.values()))
+    rows = []
+    for kind in kinds:
+        chosen = said[truth.get(kind, ~known) & (company == 1)]
+        rows.append([float((chosen == column).mean()) if len(chosen) else 0.0 for column in range(len(columns))])
+    return kinds, columns, rows
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m moderation.demo_clip.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--glyphs", type=Path, required=True, help="inference/demo/glyphs.json")
+    parser.add_argument("--prompts", type=Path, required=True, help="policies/data/pictogram_prompts.toml")
+    parser.add_argument("--choose", type=Path, required=True, help="scenes of no seed used in training (.npz)")
+    parser.add_argument("--measure", nargs="*", default=[], metavar="NAME=FILE", help="further scenes, only measured")
+    parser.add_argument("--model", default="shipped:demo_clip", help="default shipped:demo_clip; or a folder")
+    parser.add_argument("--curve", type=Path, help="curve.json of the training, to draw")
+    parser.add_argument("--out", type=Path, default=HERE, help="where evaluation.json and the figures go")
+    parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    words = read_words(arguments.glyphs)
+    table = tomllib.loads(arguments.prompts.read_text("utf-8"))
+    clip = Clip(Clip.Options.model_validate({"model": arguments.model, "data": (table,)}))
+    opened = open_model(arguments.model, None)
+    result: dict[str, Any] = {"weights": clip.version, "thresholds": {}, "sets": {}}
+    for name, file in [("fresh", str(arguments.choose)), *(each.split("=", 1) for each in arguments.measure)]:
+        with numpy.load(file) as data:
+            images, glyphs = data["images"], data["glyphs"]
+        scores, truth, company = category_scores(clip, images), labels(glyphs, words), (glyphs >= 0).sum(axis=1)
+        shares = glyph_shares(opened, words, images)
+        if name == "fresh":
+            half = numpy.arange(len(images)) < len(images) // 2
+            harmless = half & ~numpy.logical_or.reduce([truth[category] for category in scores])
+            highest = numpy.sort(numpy.maximum.reduce([score[harmless] for score in scores.values()]))
+            for level, share in LEVELS.items():
+                result["thresholds"][level] = float(numpy.ceil(numpy.quantile(highest, 1 - share) * 1e4) / 1e4)
+            kept = ~half
+            scores = {category: score[kept] for category, score in scores.items()}
+            truth = {kind: there[kept] for kind, there in truth.items()}
+            company, shares, glyphs = company[kept], shares[kept], glyphs[kept]
+            figure = confusion(scores, truth, company, result["thresholds"]["likely"])
+            draw_confusion(*figure, arguments.out / "confusion.png")
+        measured = report(scores, truth, company, result["thresholds"])
+        result["sets"][name] = measured | {"glyphs": found_glyphs(shares, glyphs, words)}
+    (arguments.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.curve is not None:
+        draw_curve(json.loads(arguments.curve.read_text("utf-8"))["curve"], arguments.out / "curve.png")
+    print(
+        json.dumps(
+            {"thresholds": result["thresholds"]} | {n: s["any_of_them"] for n, s in result["sets"].items()}, indent=1
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
