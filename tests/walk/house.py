@@ -22,7 +22,6 @@ from gateway.auth.key_store import KeyStore
 from gateway.data_folder import DataFolder, open_data_folder
 from gateway.settings import load_settings
 from gateway.wiring import Parts, wire
-from inference.demo.untrained import build
 
 Result = TypeVar("Result")
 POLICY = Path(__file__).with_name("policy.toml")
@@ -33,6 +32,8 @@ HARMLESS = "a red apple on a wooden table"
 @cache
 def model_folder() -> str:
     """A small untrained model of the real classes, built once for all houses of a test run."""
+    from inference.demo.untrained import build  # loads torch and diffusers, which a server process has no need of here
+
     scratch = Path(tempfile.mkdtemp(prefix="walk-model-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     return str(build(scratch / "untrained"))
