@@ -55,23 +55,22 @@ def report(
     attacks = [known for known in ATTACKS if attack is None or any(known.name.startswith(begun) for begun in attack)]
     if not attacks:
         stop(f"no attack begins so; there are: {', '.join(known.name for known in ATTACKS)}")
+    sizes = [f"--size {given}" for given in size or []]
+    schemes = [f"--scheme {shlex.quote(label)}" for label in scheme]
+    narrowed = [f"--attack {shlex.quote(begun)}" for begun in attack or []]
+    rivals = [f"--rivals-every {rivals_every}"] if rivals_every > 1 else []
+    counts = rivals + ([] if limit is None else [f"--limit {limit}"]) + ([f"--art {art}"] if art else [])
+    command = " ".join(["fluxgate watermark report FOLDER", *schemes, *sizes, *counts, *narrowed])
     measured = []
     for width, height in (_size(given) for given in size or ["1024x1024"]):
         pictures = [*photographs(folder, width, height, limit), *flat_art(art, width, height)]
         if not pictures:
             stop(f"{folder} holds no PNG, JPEG or WebP pictures")
         for label in scheme:
-            chosen_pictures = pictures if label == scheme[0] else pictures[::rivals_every]
-            measured.append(
-                measure(label, _scheme(label), chosen_pictures, attacks, width=width, height=height, progress=_say)
-            )
-    sizes = [f"--size {given}" for given in size or []]
-    schemes = [f"--scheme {shlex.quote(label)}" for label in scheme]
-    chosen = [f"--attack {shlex.quote(begun)}" for begun in attack or []]
-    rivals = [f"--rivals-every {rivals_every}"] if rivals_every > 1 else []
-    counts = rivals + ([] if limit is None else [f"--limit {limit}"]) + ([f"--art {art}"] if art else [])
-    command = " ".join(["fluxgate watermark report FOLDER", *schemes, *sizes, *counts, *chosen])
-    write_report(out, measured, attacks, command, note or [])
+            chosen = pictures if label == scheme[0] else pictures[::rivals_every]
+            run = measure(label, _scheme(label), chosen, attacks, width=width, height=height, progress=_say)
+            measured.append(run)
+            write_report(out, measured, attacks, command, note or [])  # after each run: they take minutes
     typer.echo(f"written: {out / 'REPORT.md'}, {out / 'REPORT.html'}")
 
 
