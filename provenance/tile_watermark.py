@@ -93,7 +93,7 @@ class TileWatermark:
 
         keys: tuple[TileKey, ...] = Field(min_length=1, max_length=100)
         psnr_db: float = Field(default=42.1, ge=38, le=50)
-        flat_rms: float = Field(default=0.8, ge=0.3, le=2)
+        flat_rms: float = Field(default=0.9, ge=0.3, le=2)
         mark_bytes: Literal[8, 16] = 8
 
     def __init__(self, options: Options) -> None:

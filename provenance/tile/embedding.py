@@ -17,6 +17,7 @@ from provenance.tile.pattern import PERIOD, TILE
 from provenance.watermarkers import Pixels
 
 _MASK_SLOPE: Final = 0.56
+_MASK_START: Final = 0.35  # roughness, in grey levels, up to which an area counts as flat
 _MASK_CEILING: Final = 5.0
 _ROUNDING_ENERGY: Final = 1 / 12
 """Mean square that rounding to whole numbers adds."""
@@ -46,7 +47,8 @@ def half_mask(luma: npt.NDArray[np.uint8]) -> Floats:
     half = cv2.resize(luma, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA).astype(np.float32)
     rough = cv2.absdiff(half, cv2.GaussianBlur(half, (5, 5), 1.0))
     calm = cv2.erode(cv2.boxFilter(rough, -1, _BOX_SMALL), _ERODE)
-    strength = cv2.min(1 + np.float32(_MASK_SLOPE) * cv2.boxFilter(calm, -1, _BOX_SMALL), _MASK_CEILING)
+    textured = cv2.max(cv2.boxFilter(calm, -1, _BOX_SMALL) - np.float32(_MASK_START), 0.0)
+    strength = cv2.min(1 + np.float32(_MASK_SLOPE) * textured, _MASK_CEILING)
     return np.asarray(strength, np.float32)
 
 

