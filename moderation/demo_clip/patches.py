@@ -6,9 +6,8 @@ That is made use of, after Coates, Lee and Ng ("An Analysis of Single-Layer Netw
 
 1. `conv1`: the principal components of the patches, each scaled to about equal strength.
 2. `mlp.c_fc`: every hidden unit is one patch of a training scene and fires for patches at a small angle to it.
-3. Attention starts silent (output zero); the readout (`mlp.c_proj`, `ln_post`, `proj`) is what `train` learns.
-
-Since the readout acts on what is averaged over all patches, it is learned on the averages: `pooled` computes them once.
+3. Attention starts silent (output zero); the readout (`mlp.c_proj`, `ln_post`, `proj`) is learned first. Since it acts
+   on what is averaged over all patches, it is learned on the averages: `pooled` computes them once.
 """
 
 from typing import Any
@@ -27,6 +26,8 @@ _STRONG = 40
 _GAIN = 10.0
 _ANGLE = 0.5
 """A hidden unit sees 10 (cos − 0.5): dark below, linear above."""
+_FORGOTTEN = 0.2
+"""Share of hidden units that the readout has to do without in every training step."""
 _FAMILIAR = 4
 """A patch is part of a thing rather than of the ground if even its fifth nearest in the picture is far."""
 
@@ -105,6 +106,7 @@ class Readout(torch.nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Pooled features to embeddings of length one."""
         even = (features[:, self.width :] - self.middle) / self.spread
+        even = F.dropout(even, _FORGOTTEN, self.training)
         return F.normalize(self.norm(features[:, : self.width] + self.linear(even)) @ self.projection, dim=-1)
 
     def fold_into(self, network: Any) -> None:

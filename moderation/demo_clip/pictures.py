@@ -91,7 +91,7 @@ def spoiled(pictures: torch.Tensor, random_numbers: torch.Generator, strength: f
         return (torch.rand(len(pictures), generator=random_numbers) < share * strength).nonzero()[:, 0]
 
     pictures = pictures.clone()
-    for change, share in ((_moved, 0.5), (_softened, 0.4), (_recoloured, 0.5), (_dirtied, 0.35)):
+    for change, share in ((_moved, 0.2), (_softened, 0.4), (_recoloured, 0.4), (_dirtied, 0.35)):
         chosen = some(share)
         if len(chosen):
             pictures[chosen] = change(pictures[chosen], random_numbers)
@@ -103,19 +103,19 @@ def _between(low: float, high: float, shape: tuple[int, ...], random_numbers: to
 
 
 def _moved(pictures: torch.Tensor, random_numbers: torch.Generator) -> torch.Tensor:
-    """Shifted by up to five pixels, turned by up to five degrees, a tenth larger or smaller."""
+    """Shifted by up to two pixels, turned by up to two degrees, a little larger or smaller."""
     number = len(pictures)
-    scale = _between(0.9, 1.1, (number,), random_numbers)
-    turn = _between(-0.087, 0.087, (number,), random_numbers)
-    shift = _between(-0.08, 0.08, (number, 2, 1), random_numbers)
+    scale = _between(0.96, 1.04, (number,), random_numbers)
+    turn = _between(-0.035, 0.035, (number,), random_numbers)
+    shift = _between(-0.03, 0.03, (number, 2, 1), random_numbers)
     matrix = torch.stack((turn.cos(), -turn.sin(), turn.sin(), turn.cos()), 1).view(-1, 2, 2) * scale[:, None, None]
     grid = F.affine_grid(torch.cat((matrix, shift), 2), list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
 def _softened(pictures: torch.Tensor, random_numbers: torch.Generator) -> torch.Tensor:
-    """Blurred with one deviation of 0.4 to 2.2 pixels for all of them."""
-    sigma = float(_between(0.4, 2.2, (), random_numbers))
+    """Blurred with one deviation of 0.4 to 1.8 pixels for all of them."""
+    sigma = float(_between(0.4, 1.8, (), random_numbers))
     reach = torch.arange(-5, 6, dtype=torch.float32)
     kernel = torch.exp(-(reach**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).repeat(3, 1, 1, 1)

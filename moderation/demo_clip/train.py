@@ -13,8 +13,8 @@ to say something, and most of the work goes into finding filters. So the towers 
    into the directions of the glyphs it names.
 2. pictures: the image tower's readout learns to turn what the filters see into the directions of the glyphs in the
    picture, in equal shares, so that one weapon among two harmless things keeps a third.
-3. together: the directions are dropped. Pictures and their captions, contrasted both ways as CLIP does, and pictures
-   with one sentence per glyph ("a picture with a dagger"), present or not.
+3. together: the directions are dropped and every weight of both towers moves. Pictures and their captions, contrasted
+   both ways as CLIP does, and pictures with one sentence per glyph ("a picture with a dagger"), present or not.
 """
 
 import argparse
@@ -43,7 +43,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 _MAX_SCALE = math.log(100.0)  # where CLIP and open_clip stop the logit scale
 _CAPTION_WEIGHT = 0.3
 _PRESENCE_WEIGHT = 0.15
-_TOGETHER_SHARE = 0.3
+_TOGETHER_SHARE = 0.15
 _WARM_UP_STEPS = 40
 _CHECKPOINT_SECONDS = 45.0
 _LOOK = 500  # pictures between two saves
@@ -97,7 +97,7 @@ def encode_text(network: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 PHASES = ("words", "pictures", "together")
-BATCHES = {"words": 32, "pictures": 128, "together": 64}
+BATCHES = {"words": 32, "pictures": 128, "together": 32}
 Features = numpy.typing.NDArray[numpy.float16]
 
 
@@ -117,20 +117,22 @@ class Training:
         self.readout = Readout(network, torch.from_numpy(features[:4000].astype(numpy.float32)), directions)
         self._directions = directions
         self.bias = torch.nn.Parameter(torch.tensor(-4.0))  # of the sigmoid; training only
-        learned = [weight for name, weight in network.named_parameters() if not name.startswith("visual.")]
-        learned += [self.bias, *self.readout.parameters()]
-        groups = [
-            {"params": [weight for weight in learned if weight.ndim > 1], "weight_decay": 0.05},
-            {"params": [weight for weight in learned if weight.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        text = [weight for name, weight in network.named_parameters() if not name.startswith("visual.")]
+        self.optimiser = _optimiser([self.bias, *text, *self.readout.parameters()])
         self.steps, self.rate = steps, rate
+        self.met = False
         self.step, self.seconds = 0, 0.0
         self.curve: list[tuple[int, float, float]] = []
         self._stream = random.Random(seed)
         self._numbers = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
         self._tokens: dict[str, torch.Tensor] = {}
+
+    def meet(self) -> None:
+        """Begins the last phase: the readout becomes part of the image tower, and both towers are learned on whole."""
+        self.readout.fold_into(self.network)
+        self.optimiser = _optimiser([self.bias, *self.network.parameters()])
+        self.met = True
 
     @property
     def phase(self) -> tuple[str, float]:
@@ -145,6 +147,8 @@ class Training:
     def one_step(self, scenes: Scenes, words: list[Words]) -> tuple[float, float]:
         """One batch. Returns the loss over the glyphs, and how often the most likely glyph is in the picture."""
         phase, done = self.phase
+        if phase == "together" and not self.met:
+            self.meet()
         rows = self._next_rows(BATCHES[phase])
         present = torch.from_numpy(scenes.present[rows % len(scenes.images)]).float()
         captions = [scenes.captions[row] for row in rows % len(scenes.images)]
@@ -152,8 +156,10 @@ class Training:
         if phase == "words":
             seen = self._read(captions + [each.sentence(self._stream) for each in words])
             present = torch.cat((present, torch.eye(len(words))))
-        else:
+        elif phase == "pictures":
             seen = self.readout(torch.from_numpy(self.features[rows].astype(numpy.float32)))
+        else:
+            seen = self._look(scenes.images[rows % len(scenes.images)])
         if phase == "together":
             named = scale * seen @ self._read([each.sentence(self._stream) for each in words]).T
             extra = _CAPTION_WEIGHT * _contrast(scale * seen @ self._read(captions).T)
@@ -169,6 +175,11 @@ class Training:
             self._order = torch.randperm(len(self.features), generator=self._numbers)
         rows, self._order = self._order[:number].numpy(), self._order[number:]
         return rows
+
+    def _look(self, images: numpy.typing.NDArray[numpy.uint8]) -> torch.Tensor:
+        pictures = prepared(images, self._numbers, float(self.step % 2))
+        with torch.autocast("cpu", torch.bfloat16):
+            return F.normalize(self.network.encode_image(pictures).float(), dim=-1)
 
     def _read(self, sentences: list[str]) -> torch.Tensor:
         for sentence in sentences:
@@ -203,6 +214,7 @@ class Training:
             {
                 "network": self.network.state_dict(),
                 "readout": self.readout.state_dict(),
+                "met": self.met,
                 "bias": self.bias.detach(),
                 "optimiser": self.optimiser.state_dict(),
                 "step": self.step,
@@ -211,6 +223,7 @@ class Training:
                 "stream": self._stream.getstate(),
                 "numbers": self._numbers.get_state(),
                 "order": self._order,
+                "forgetting": torch.get_rng_state(),  # what the readout does without is drawn from torch's own
             },
             partial,
         )
@@ -219,6 +232,8 @@ class Training:
     def resume(self, file: Path) -> None:
         """Goes on from a checkpoint of this run."""
         kept = torch.load(file, weights_only=True)
+        if kept["met"]:
+            self.meet()
         self.network.load_state_dict(kept["network"])
         self.readout.load_state_dict(kept["readout"])
         self.bias.data.copy_(kept["bias"])
@@ -228,6 +243,15 @@ class Training:
         self._stream.setstate((version, tuple(state), gauss))
         self._numbers.set_state(kept["numbers"])
         self._order = kept["order"]
+        torch.set_rng_state(kept["forgetting"])
+
+
+def _optimiser(weights: list[Any]) -> torch.optim.AdamW:
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": 0.05},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
 def _contrast(paired: torch.Tensor) -> torch.Tensor:
@@ -254,7 +278,7 @@ def look(network: Any, scenes: Scenes, looks: int, work: Path, seed: int) -> Fea
         rows = numpy.arange(start, min(start + _LOOK, len(features)))
         numbers.manual_seed(seed + start + 1)
         images = scenes.images[rows % len(scenes.images)]
-        spoil = float(start // _LOOK % 2)
+        spoil = float((start // _LOOK + start // len(scenes.images)) % 2)
         features[rows] = numpy.concatenate(
             [
                 pooled(network, prepared(images[part : part + 50], numbers, spoil)).numpy()
@@ -284,9 +308,9 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="where the checkpoint and the curve are kept")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the model: config, tokenizer, weights")
-    for phase, steps in zip(PHASES, (200, 2500, 400), strict=True):
+    for phase, steps in zip(PHASES, (200, 3000, 400), strict=True):
         parser.add_argument(f"--{phase}", type=int, default=steps, help=f"steps of this phase (default {steps})")
-    parser.add_argument("--looks", type=int, default=12000, help="pictures to look at (default 12000)")
+    parser.add_argument("--looks", type=int, default=72000, help="pictures to look at (default 72000)")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate (default 0.002)")
     parser.add_argument("--seed", type=int, default=1, help="default 1")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
@@ -307,7 +331,8 @@ def main() -> None:
         training.resume(checkpoint)
         print(f"going on at step {training.step}")
     _run(training, scenes, words, checkpoint)
-    training.readout.fold_into(network)
+    if not training.met:
+        training.meet()
     (arguments.work / "curve.json").write_text(json.dumps({"seconds": training.seconds, "curve": training.curve}))
     print("wrote the weights, sha256", write_weights(network, arguments.out))
 
