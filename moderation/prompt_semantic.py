@@ -1,7 +1,8 @@
-"""Part `semantic`: what a prompt means, by the distance of its sentence embedding to written definitions.
+"""Part `semantic`: what a prompt means, by a trained encoder's distance to written definitions of harm and of calm.
 
-The encoder is all-MiniLM-L6-v2; the small trained head and its model card are in `moderation/semantic`. Long prompts
-are read whole, window by window; the highest window counts.
+The encoder is a fine-tuned all-MiniLM-L6-v2, served as int8 ONNX; weights, card and training are in
+`moderation/semantic`. Long prompts are read whole, window by window; the highest window counts. Serving needs neither
+torch nor transformers.
 """
 
 import hashlib
@@ -15,32 +16,36 @@ import numpy
 from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.prompt_folding import FoldedText
-from moderation.semantic.head import load_head
-from moderation.sentence_encoder import SentenceEncoder, packaged_model
+from moderation.semantic.head import Channel, load_head
+from moderation.sentence_encoder import SentenceEncoder
 from policies.findings import Finding, Stage
 
 SHIPPED = Path(__file__).parent / "semantic"
 
 
 class SemanticPart:
-    """The semantic prompt classifier. Any number of threads may call it; they take turns at the encoder."""
+    """The semantic prompt classifier. Any number of threads may call it at once."""
 
     name: ClassVar[str] = "semantic"
-    version: str = "1"  # of an instance: its head's
+    version: str = "2"  # of an instance: its weights'
 
     class Options(BaseModel):
-        """`model`: MiniLM's folder (default: the installed package's). `head`: folder of the head (default: ours)."""
+        """`model`: MiniLM's folder (default: the installed package's). `weights`: folder of the trained model (default:
+        ours). `channel`: what is screened; it decides the calibration.
+        """
 
         model_config = ConfigDict(frozen=True, extra="forbid")
         model: Path | None = None
-        head: Path = SHIPPED
+        weights: Path = SHIPPED
+        channel: Channel = "image_prompt"
         cached_prompts: int = Field(4096, ge=0, le=1_000_000)
 
     def __init__(self, options: Options) -> None:
-        """Raises `PartUnusable` if encoder or head are missing or not the pinned ones."""
-        self._head = load_head(options.head)
+        """Raises `PartUnusable` if MiniLM or the weights are missing or not the pinned ones."""
+        self._head = load_head(options.weights)
+        self._channel = options.channel
         self.version = self._head.version
-        self._encoder = SentenceEncoder(options.model or packaged_model())
+        self._encoder = SentenceEncoder(options.weights, options.model)
         self._room = options.cached_prompts
         self._known: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
         self._known_lock = threading.Lock()
@@ -72,9 +77,9 @@ class SemanticPart:
         return findings
 
     def _findings(self, readings: tuple[str, ...]) -> tuple[Finding, ...]:
-        windows = numpy.concatenate(self._encoder.embed_windows(readings))
+        windows = numpy.concatenate(self._encoder.cosines(readings))
         if len(windows):
-            scores = self._head.scores(windows).max(axis=0)
+            scores = self._head.scores(windows, self._channel).max(axis=0)
         else:
             scores = numpy.zeros(len(self._head.categories), numpy.float32)
         facts = (("windows", str(len(windows))),)

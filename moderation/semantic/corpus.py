@@ -1,19 +1,15 @@
-"""The texts the head is trained and measured on: which file, which label, which split. Never prints a text."""
+"""The public texts the classifier is trained and measured on: which file, which label, which split. Prints no text."""
 
 import csv
 import gzip
 import hashlib
 import io
 import json
-import random
-import tomllib
-from collections.abc import Iterator, Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WRAPPERS_PER_PAIR = 6
-PROMPTS_PER_SUBJECT = 30
 COPRO_CATEGORIES = {
     "Hate": "hate",
     "sexual": "sexual",
@@ -34,48 +30,6 @@ class Text:
     category: str
     pair: str
     held_out: bool
-
-
-def scenes() -> list[Text]:
-    """Our own scene pairs and framed topics; every third scene and topic of a category is held out."""
-    data = tomllib.loads((HERE / "scenes.toml").read_text())
-    draw = random.Random(20)
-    wrappers = data["styles"]["wrappers"]
-    texts: list[Text] = []
-    for category, entry in data.items():
-        for number, halves in enumerate(entry.get("pairs", ())):
-            for wrapper in draw.sample(wrappers, WRAPPERS_PER_PAIR):
-                texts += _twins(halves, wrapper, category, f"{category}/{number}/{wrapper}", number % 3 == 2)
-    for category, topics in data["topics"].items():
-        for number, topic in enumerate(topics):
-            for halves in zip(data["frames"]["harmful"], data["frames"]["benign"], strict=True):
-                framed = [half.format(topic=topic) for half in halves]
-                name = f"{category}/{topic}/{halves[0]}"
-                texts += _twins(framed, draw.choice(wrappers), category, name, number % 3 == 2)
-    return texts
-
-
-def _twins(halves: Sequence[str], wrapper: str, category: str, pair: str, held_out: bool) -> Iterator[Text]:
-    for half, harmful in zip(halves, (True, False), strict=True):
-        yield Text(wrapper.format(scene=half), harmful, category, pair, held_out)
-
-
-def own_prompts() -> dict[str, list[Text]]:
-    """Our own harmless prompts by language, combined from `benign.toml`; every third subject is held out."""
-    data = tomllib.loads((HERE / "benign.toml").read_text())
-    draw = random.Random(21)
-    drawn: dict[str, list[Text]] = {}
-    for language, lists in data.items():
-        slots = {name: words for name, words in lists.items() if name not in ("patterns", "subject")}
-        texts: dict[str, Text] = {}
-        for number, subject in enumerate(lists["subject"]):
-            for _ in range(PROMPTS_PER_SUBJECT):
-                filling = {name: draw.choice(words) for name, words in slots.items()}
-                filling["style2"] = draw.choice(slots.get("style", ("",)))
-                words = draw.choice(lists["patterns"]).format(subject=subject, **filling)
-                texts[words] = Text(words, False, "", "", number % 3 == 2)
-        drawn[language] = list(texts.values())
-    return drawn
 
 
 def coprov2(data: Path) -> list[Text]:
@@ -112,6 +66,36 @@ def surge(data: Path) -> list[Text]:
     """Surge's toxicity labels of social media comments: a second opinion, far from image prompts."""
     rows = _rows(data / "surge_toxicity" / "toxicity_en.csv.gz")
     return [Text(row["text"], row["is_toxic"].startswith("Toxic"), "", "", True) for row in rows]
+
+
+def instructions(data: Path) -> list[Text]:
+    """AdvBench's harmful instructions, HarmBench's harmful behaviours (validation split): how a chat asks."""
+    files = (
+        data / "advbench" / "advbench_behaviors.csv.gz",
+        data / "harmbench" / "harmbench_behaviors_text_val.csv.gz",
+    )
+    asked = [row["Behavior"] for file in files for row in _rows(file)]
+    return [Text(words, True, "", "", _hashed(words, 5)) for words in dict.fromkeys(asked)]
+
+
+def hate_speech(data: Path) -> list[Text]:
+    """Davidson's tweets: hate against neither hate nor offence; the merely offensive ones are left out."""
+    rows = _rows(data / "davidson_hate" / "labeled_data.csv.gz")
+    return [
+        Text(
+            _plain_tweet(row["tweet"]),
+            row["class"] == "0",
+            "hate" if row["class"] == "0" else "",
+            "",
+            _hashed(row["tweet"], 5),
+        )
+        for row in rows
+        if row["class"] != "1"
+    ]
+
+
+def _plain_tweet(words: str) -> str:
+    return re.sub(r"https?://\S+|@\w+|&#?\w+;|\bRT\b", " ", words)
 
 
 def measured_only(data: Path) -> dict[str, list[Text]]:

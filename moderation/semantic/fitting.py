@@ -1,152 +1,169 @@
-"""Moves the head from the written definitions towards the labelled texts, and calibrates it. Seeded, on the CPU."""
+"""Trains the network: pairs of opposite meaning, a little of the surface-labelled set, plenty of harmless prompts.
+
+Loss per batch: binary cross-entropy with smoothed labels on every text; a hinge that wants the harmful half of a pair
+2 logits above the benign one; cross-entropy of the category on harmful texts. Seeded, single-threaded, resumable.
+"""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import numpy
 import torch
+from rich.progress import track
 
 from moderation.semantic.corpus import Text
-from moderation.semantic.head import SCALE, SHARPNESS, Array, Head
+from moderation.semantic.head import SHARPNESS
+from moderation.semantic.network import Network
+from moderation.semantic.tokens import Tokens, padded
 
-VERSION = "1"
 LABEL_SMOOTHING = 0.05
 PAIR_MARGIN = 2.0  # logits between the halves of a pair
-COPRO_WEIGHT = 0.6
-EPOCHS = 30
-BATCH_PAIRS = 64
+CATEGORY_WEIGHT = 0.3
+LONGEST = 44  # tokens of a training text; longer ones are cut
+PAIRS_PER_STEP, SINGLES_PER_STEP = 20, 24
+SAVE_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is chosen between. `copro_share`: of the paired texts. `anchor`: pull back to the written definitions."""
+    """What is chosen between. `copro_share`: of the paired texts; `general`: instructions and hate speech, weight."""
 
-    learning_rate: float
-    anchor: float
-    copro_share: float
+    learning_rate: float = 3e-5
+    prototype_rate: float = 5e-4
+    copro_share: float = 0.2
+    copro_weight: float = 0.6
+    general: float = 0.5
+    attention: bool = False
+    epochs: int = 2
     seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """For file names."""
+        return "-".join(f"{key[:4]}{value}" for key, value in asdict(self).items())
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """Texts with their vectors, (texts, 384): the first window of each, which for nearly all is the whole."""
+class Diet:
+    """One epoch's texts: own pairs, the surface-labelled pairs, harmless singles, other labelled singles."""
 
-    texts: tuple[Text, ...]
-    vectors: Array
-
-    @property
-    def labelled(self) -> tuple[Sequence[Text], Array]:
-        """As the measuring takes them."""
-        return self.texts, self.vectors
-
-    def where(self, wanted: Sequence[bool]) -> "Embedded":
-        """The texts marked true."""
-        chosen = numpy.flatnonzero(numpy.asarray(wanted))
-        return Embedded(tuple(self.texts[index] for index in chosen), self.vectors[chosen])
+    own: Sequence[Text]
+    copro: Sequence[Text]
+    harmless: Sequence[Text]
+    general: Sequence[Text]
 
 
-def seen(embedded: Embedded) -> Embedded:
-    """The texts to train on."""
-    return embedded.where([not text.held_out for text in embedded.texts])
-
-
-def held_out(embedded: Embedded) -> Embedded:
-    """The texts kept from training."""
-    return embedded.where([text.held_out for text in embedded.texts])
-
-
-def train(start: Head, scenes: Embedded, copro: Embedded, plain_vectors: Array, setting: Setting) -> Head:
-    """A head moved from `start` by pairs (binary loss, pair hinge, category loss on scenes) and by harmless texts."""
-    draw = random.Random(setting.seed)
+def train(network: Network, tokens: Tokens, diets: Sequence[Diet], setting: Setting, checkpoint: Path) -> Network:
+    """The trained network. `diets`: one per epoch. Continues from `checkpoint` if a run was interrupted there."""
+    batches = [batch for number, diet in enumerate(diets) for batch in _batches(diet, setting, number)]
     torch.manual_seed(setting.seed)
-    own, theirs = _pairs(scenes), _pairs(copro)
-    wanted = round(len(own) * setting.copro_share / (1 - setting.copro_share))
-    theirs = draw.sample(theirs, min(wanted, len(theirs)))
-    columns = {category: column for column, category in enumerate(start.categories)}
-    harm = torch.from_numpy(
-        numpy.concatenate([scenes.vectors[[h for h, _ in own]], copro.vectors[[h for h, _ in theirs]]])
+    rows = [network.unsafe, network.safe, network.bias]
+    layers = [each for each in network.layers.parameters() if each.requires_grad]
+    groups = [{"params": layers, "lr": setting.learning_rate}, {"params": rows, "lr": setting.prototype_rate}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    warm = max(1, len(batches) // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm, max(0.02, (len(batches) - step) / (len(batches) - warm)))
     )
-    calm = torch.from_numpy(
-        numpy.concatenate([scenes.vectors[[b for _, b in own]], copro.vectors[[b for _, b in theirs]]])
-    )
-    weight = torch.tensor([1.0] * len(own) + [COPRO_WEIGHT] * len(theirs))
-    category = torch.tensor([columns[scenes.texts[h].category] for h, _ in own] + [-1] * len(theirs))
-    plain = torch.from_numpy(plain_vectors)
-
-    unsafe = torch.from_numpy(start.unsafe.copy()).requires_grad_()
-    safe = torch.from_numpy(start.safe.copy()).requires_grad_()
-    bias = torch.tensor(start.bias).requires_grad_()
-    first = torch.cat([unsafe, safe]).detach().clone()
-    owner = torch.tensor([columns[each] for each in start.owners])
-    optimizer = torch.optim.Adam([unsafe, safe, bias], lr=setting.learning_rate)
-    steps = len(harm) // BATCH_PAIRS
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * steps)
-
-    def logits(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        to_unsafe = vectors @ torch.nn.functional.normalize(unsafe, dim=1).T
-        to_safe = vectors @ torch.nn.functional.normalize(safe, dim=1).T
-        gap = torch.logsumexp(SHARPNESS * to_unsafe, 1) - torch.logsumexp(SHARPNESS * to_safe, 1)
-        return SCALE / SHARPNESS * gap + bias, to_unsafe
-
-    def binary(values: torch.Tensor, target: float) -> torch.Tensor:
-        soft = torch.full_like(values, target * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / 2)
-        return torch.nn.functional.binary_cross_entropy_with_logits(values, soft, reduction="none")
-
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(harm))
-        shuffled = plain[torch.randperm(len(plain))]
-        per_step = max(1, len(plain) // steps)
-        for step in range(steps):
-            batch = order[step * BATCH_PAIRS : (step + 1) * BATCH_PAIRS]
-            bad, to_unsafe = logits(harm[batch])
-            good, _ = logits(calm[batch])
-            quiet, _ = logits(shuffled[step * per_step : (step + 1) * per_step])
-            w = weight[batch]
-            loss = (w * (binary(bad, 1.0) + binary(good, 0.0))).mean() + binary(quiet, 0.0).mean()
-            loss = loss + (w * torch.relu(PAIR_MARGIN - (bad - good))).mean()
-            named = category[batch] >= 0
-            per_category = torch.stack(
-                [torch.logsumexp(SHARPNESS * to_unsafe[:, owner == column], 1) for column in columns.values()], 1
-            )
-            loss = loss + 0.3 * torch.nn.functional.cross_entropy(per_category[named], category[batch][named])
-            loss = loss + setting.anchor * (torch.cat([unsafe, safe]) - first).square().sum(1).mean()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-    return Head(
-        torch.nn.functional.normalize(unsafe, dim=1).detach().numpy(),
-        torch.nn.functional.normalize(safe, dim=1).detach().numpy(),
-        start.owners,
-        float(bias.detach()),
-    )
+    done = 0
+    if checkpoint.is_file():
+        saved = torch.load(checkpoint)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        done = saved["done"]
+    columns = {category: column for column, category in enumerate(dict.fromkeys(network.owners))}
+    owner = torch.tensor([columns[each] for each in network.owners])
+    network.train()
+    for step in track(range(done, len(batches)), description=f"training, seed {setting.seed}"):
+        loss = _loss(network, tokens, batches[step], columns, owner)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([*layers, *rows], 1.0)
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % SAVE_EVERY == 0:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state | {"schedule": schedule.state_dict(), "done": step + 1}, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+    return network.eval()
 
 
-def _pairs(embedded: Embedded) -> list[tuple[int, int]]:
-    """(harmful, benign) indices of every whole pair."""
-    halves: dict[str, dict[bool, int]] = {}
-    for index, text in enumerate(embedded.texts):
-        halves.setdefault(text.pair, {})[text.harmful] = index
+Weighted = tuple[Text, float]
+
+
+def _batches(diet: Diet, setting: Setting, epoch: int) -> list[tuple[list[Weighted], int]]:
+    """(texts, how many of them stand first as pairs, harmful then benign)."""
+    draw = random.Random(f"{setting.seed} {epoch}")
+    own, theirs = _pairs(diet.own), _pairs(diet.copro)
+    wanted = min(len(theirs), round(len(own) * setting.copro_share / (1 - setting.copro_share)))
+    pairs = [(both, 1.0) for both in own] + [(both, setting.copro_weight) for both in draw.sample(theirs, wanted)]
+    draw.shuffle(pairs)
+    steps = len(pairs) // PAIRS_PER_STEP
+    singles = [(text, setting.general) for text in diet.general if setting.general]
+    room = max(0, steps * SINGLES_PER_STEP - len(singles))
+    singles += [(text, 1.0) for text in draw.sample(list(diet.harmless), min(room, len(diet.harmless)))]
+    draw.shuffle(singles)
+    found = []
+    for step in range(steps):
+        chosen = pairs[step * PAIRS_PER_STEP : (step + 1) * PAIRS_PER_STEP]
+        texts = [(both[half], weight) for half in (0, 1) for both, weight in chosen]
+        alone = singles[step * SINGLES_PER_STEP : (step + 1) * SINGLES_PER_STEP]
+        found.append(([*texts, *alone], len(chosen)))
+    return found
+
+
+def _pairs(texts: Iterable[Text]) -> list[tuple[Text, Text]]:
+    halves: dict[str, dict[bool, Text]] = {}
+    for text in texts:
+        halves.setdefault(text.pair, {})[text.harmful] = text
     return [(both[True], both[False]) for both in halves.values() if len(both) == 2]
 
 
-def calibrate(head: Head, positives: Array, negatives: Array) -> Head:
-    """Platt scaling: slope and offset that make p a probability where harmful and harmless are equally likely."""
-    values = torch.from_numpy(numpy.concatenate([head.logits(positives), head.logits(negatives)])).double()
-    labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))]).double()
-    weights = torch.where(labels > 0, 0.5 / len(positives), 0.5 / len(negatives))
-    line = torch.tensor([1.0, 0.0], dtype=torch.double, requires_grad=True)
-    optimizer = torch.optim.LBFGS([line], max_iter=200)
+def _loss(
+    network: Network, tokens: Tokens, batch: tuple[list[Weighted], int], columns: dict[str, int], owner: torch.Tensor
+) -> torch.Tensor:
+    texts, paired = batch
+    cosines = _cosines(network, [tokens.first_window(text.words)[:LONGEST] for text, _ in texts])
+    values = network.logits(cosines)
+    weight = torch.tensor([weight for _, weight in texts])
+    target = torch.tensor([float(text.harmful) for text, _ in texts]) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / 2
+    binary = torch.nn.functional.binary_cross_entropy_with_logits(values, target, reduction="none")
+    loss = 2 * (weight * binary).mean()
+    gap = values[:paired] - values[paired : 2 * paired]
+    loss = loss + (weight[:paired] * torch.relu(PAIR_MARGIN - gap)).mean()
+    named = [index for index, (text, _) in enumerate(texts) if text.harmful and text.category in columns]
+    if named:
+        near = [
+            torch.logsumexp(SHARPNESS * cosines[named, : len(owner)][:, owner == each], 1) for each in columns.values()
+        ]
+        wanted = torch.tensor([columns[texts[index][0].category] for index in named])
+        loss = loss + CATEGORY_WEIGHT * torch.nn.functional.cross_entropy(torch.stack(near, 1), wanted)
+    return loss
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            line[0] * values + line[1], labels, weight=weights, reduction="sum"
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    slope, offset = line.tolist()
-    return Head(head.unsafe, head.safe, head.owners, head.bias, slope, offset, VERSION)
+def _cosines(network: Network, windows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Short, middling and long texts apart: padding costs as much as words."""
+    order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
+    found = []
+    third = -(-len(order) // 3)
+    for some in (order[start : start + third] for start in range(0, len(order), third)):
+        ids, mask = padded([windows[index] for index in some])
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(network(network.words(torch.from_numpy(ids)), torch.from_numpy(mask)).float())
+    return torch.cat(found)[torch.tensor(order).argsort()]
+
+
+def averaged(networks: Sequence[Network], into: Network) -> Network:
+    """`into` with the mean of all weights."""
+    states = [network.state_dict() for network in networks]
+    into.load_state_dict(
+        {
+            name: torch.stack([state[name] for state in states]).mean(0)
+            if states[0][name].is_floating_point()
+            else states[0][name]
+            for name in states[0]
+        }
+    )
+    return into.eval()

@@ -1,42 +1,53 @@
-"""The trained head: from a sentence embedding to a probability per category. Pure numpy; owns the shipped format.
+"""From a text's cosines to the written definitions to a probability per category. Pure numpy; owns the shipped card.
 
-`head.safetensors` holds the prototypes, one row per written definition; `head.json` says which row means what, the
-calibration, and the SHA-256 of the weights. How a score comes about:
-1. smax(rows) = logsumexp(sharpness * cosines) / sharpness, over the unsafe rows and over the safe rows,
+`model.json` names the files by SHA-256, says which prototype means what, and holds one calibration per channel: the
+questions of a chat score lower as a class than image prompts of equal harm. How a score comes about:
+1. smax(rows) = logsumexp(sharpness * cosines) / sharpness, over the unsafe prototypes and over the safe ones,
 2. logit = scale * (smax(unsafe) - smax(safe)) + bias,
-3. p = sigmoid(slope * logit + offset): calibrated on a mixture of equally many harmful and harmless texts,
+3. p = sigmoid(slope * logit + offset) of the channel: calibrated on equally many harmful and harmless texts,
 4. a category scores p * exp(sharpness * (smax(its rows) - smax(best category's rows))), so the best category scores p.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy
 import numpy.typing
-from safetensors.numpy import load_file
 
 from moderation.errors import PartUnusable
 from policies.findings import Category
 
 Array = numpy.typing.NDArray[numpy.float32]
+Channel = Literal["image_prompt", "chat_text"]
 
 SHARPNESS = 20.0
 SCALE = 15.0
 """Both from the definition head measured in prototyping: they decide how much the nearest definition counts alone."""
 
+CARD = "model.json"
+ONNX = "model.onnx"
+REFERENCE = "reference.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One channel's calibration."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`unsafe`: (n, 384) and `safe`: (m, 384) unit rows, float32. `owners`: the category of each unsafe row."""
+    """`owners`: the category of each unsafe prototype, which stand first in a row of cosines."""
 
-    unsafe: Array
-    safe: Array
     owners: tuple[str, ...]
     bias: float
-    slope: float = 1.0
-    offset: float = 0.0
+    lines: Mapping[Channel, Line]
     version: str = "untrained"
 
     @property
@@ -44,22 +55,27 @@ class Head:
         """In the order of the columns of `scores`."""
         return tuple(dict.fromkeys(self.owners))
 
-    def nearness(self, vectors: Array) -> Array:
-        """(windows, categories): smax over each category's rows. `vectors`: (windows, 384) unit rows."""
-        cosines = vectors @ self.unsafe.T
-        owners = numpy.array(self.owners)
-        return numpy.stack([_smax(cosines[:, owners == category]) for category in self.categories], axis=1)
+    def nearness(self, cosines: Array) -> Array:
+        """(windows, categories): smax over each category's rows. `cosines`: (windows, prototypes), unsafe first."""
+        unsafe, owners = cosines[:, : len(self.owners)], numpy.array(self.owners)
+        return numpy.stack([_smax(unsafe[:, owners == category]) for category in self.categories], axis=1)
 
-    def logits(self, vectors: Array) -> Array:
-        """(windows,): step 2, before calibration. `vectors`: (windows, 384) unit rows."""
-        return SCALE * (_smax(vectors @ self.unsafe.T) - _smax(vectors @ self.safe.T)) + numpy.float32(self.bias)
+    def logits(self, cosines: Array) -> Array:
+        """(windows,): step 2, before calibration. `cosines`: (windows, prototypes), unsafe first."""
+        count = len(self.owners)
+        return SCALE * (_smax(cosines[:, :count]) - _smax(cosines[:, count:])) + numpy.float32(self.bias)
 
-    def scores(self, vectors: Array) -> Array:
-        """(windows, categories), each in [0, 1]. `vectors`: (windows, 384) unit rows."""
-        calibrated = 1.0 / (1.0 + numpy.exp(-(self.slope * self.logits(vectors) + self.offset)))
-        nearness = self.nearness(vectors)
+    def harm(self, cosines: Array, channel: Channel) -> Array:
+        """(windows,): step 3, the probability of harm. `cosines`: (windows, prototypes), unsafe first."""
+        line = self.lines[channel]
+        probability: Array = 1.0 / (1.0 + numpy.exp(-(line.slope * self.logits(cosines) + line.offset)))
+        return probability
+
+    def scores(self, cosines: Array, channel: Channel) -> Array:
+        """(windows, categories), each in [0, 1]. `cosines`: (windows, prototypes), unsafe first."""
+        nearness = self.nearness(cosines)
         share = numpy.exp(SHARPNESS * (nearness - nearness.max(axis=1, keepdims=True)))
-        scores: Array = (calibrated[:, None] * share).astype(numpy.float32)
+        scores: Array = (self.harm(cosines, channel)[:, None] * share).astype(numpy.float32)
         return scores
 
 
@@ -70,29 +86,20 @@ def _smax(cosines: Array) -> Array:
 
 
 def load_head(folder: Path) -> Head:
-    """Reads `head.json` and `head.safetensors` from `folder`.
+    """Reads `model.json` and checks that `model.onnx` is the file it names.
 
-    Raises `PartUnusable` if either is missing, malformed or the weights' SHA-256 is not the one in `head.json`.
+    Raises `PartUnusable` if either is missing, malformed or not the pinned one.
     """
     try:
-        card = json.loads((folder / "head.json").read_bytes())
-        weights = folder / "head.safetensors"
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        if digest != card["sha256"]:
-            raise PartUnusable("semantic", "head", "head.safetensors is not the one head.json names", "Restore both.")
-        rows = load_file(weights)
-        head = Head(
-            rows["unsafe"],
-            rows["safe"],
+        card = json.loads((folder / CARD).read_bytes())
+        if hashlib.sha256((folder / ONNX).read_bytes()).hexdigest() != card["sha256"][ONNX]:
+            raise PartUnusable("semantic", "weights", f"{ONNX} is not the one {CARD} names", "Restore both.")
+        return Head(
             tuple(Category(owner).value for owner in card["owners"]),
-            card["bias"],
-            card["slope"],
-            card["offset"],
-            card["version"],
+            float(card["bias"]),
+            {channel: Line(**card["channels"][channel]) for channel in get_args(Channel)},
+            str(card["version"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = "Restore head.json and head.safetensors, or train a head: python -m moderation.semantic.train --help"
-        raise PartUnusable("semantic", "head", f"cannot be read ({type(error).__name__})", remedy) from error
-    if head.unsafe.ndim != 2 or len(head.unsafe) != len(head.owners) or head.unsafe.shape[1:] != head.safe.shape[1:]:
-        raise PartUnusable("semantic", "head", "its rows and its categories do not fit", "Train it again.")
-    return head
+        remedy = f"Restore {CARD} and {ONNX}, or train them: python -m moderation.semantic.train --help"
+        raise PartUnusable("semantic", "weights", f"cannot be read ({type(error).__name__})", remedy) from error

