@@ -1,4 +1,4 @@
-"""The command line: `fluxgate serve | demo | generate | verify | log | keys | policy | certificate | watermark`."""
+"""The command line. Each command lives in a file of `gateway/commands`; here they are named and errors become words."""
 
 import logging
 import os
@@ -15,6 +15,7 @@ from gateway.commands.demo import demo
 from gateway.commands.generate import generate
 from gateway.commands.keys import keys_app
 from gateway.commands.log import log_app
+from gateway.commands.moderation import moderation_app
 from gateway.commands.policy import policy_app
 from gateway.commands.serve import serve_command
 from gateway.commands.verify import verify_command
@@ -36,6 +37,7 @@ app.command("verify")(verify_command)
 app.add_typer(log_app, name="log")
 app.add_typer(keys_app, name="keys")
 app.add_typer(policy_app, name="policy")
+app.add_typer(moderation_app, name="moderation")
 app.add_typer(certificate_app, name="certificate")
 app.add_typer(watermark_app, name="watermark")
 

@@ -22,6 +22,7 @@ BOOT_ONLY = {
     "gateway.settings.SettingsError": "the process does not start",
     "moderation.errors.PartUnusable": "raised by constructors",
     "policies.errors.PolicyError": "the process does not start",
+    "moderation.evaluation.labelled.UnreadableLabels": "the command that evaluates says so and ends",
     "provenance.log.checkpoints.LogKeyInvalid": "the process does not start",
     "provenance.log.export.ExportRefused": "raised by the command that exports the log",
     "inference.errors.WeightsError": "raised by constructors",
