@@ -59,7 +59,7 @@ class Settings(_Frozen):
     parts: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict, description="options by part name, for example weights: `[parts.clip] weights = …`"
     )
-    watermarker: str = Field("dwtdctsvd", description="watermarker part that marks")
+    watermarker: str = Field("tile", description="watermarker part that marks")
     also_read: tuple[str, ...] = Field(
         ("dwtdctsvd", "tile"), description="watermarker parts whose marks are recognised too, such as retired ones"
     )

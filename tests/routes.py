@@ -15,5 +15,5 @@ def declared_routes(speaker: Any) -> Iterator[tuple[str, str, str]]:
     desk.parts.limit_settings = LimitSettings(60, 300, 1000.0, 30)
     for route in speaker.router(desk).routes:
         if isinstance(route, APIRoute):
-            for method in sorted(route.methods):
+            for method in sorted(route.methods or ()):
                 yield method, route.path, route.summary or ""
