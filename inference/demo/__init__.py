@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+WEIGHTS = Path(__file__).parent / "weights"
+"""The trained small model, a folder in diffusers' layout; read only."""
+
 
 def demo_model_folder(scratch: Path) -> Path:
     """The embedded model's folder, ready for the engine `flux`; its sheet tells whether it is trained.

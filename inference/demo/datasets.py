@@ -45,7 +45,8 @@ def averaged(pixels: Pixels, side: int) -> Pixels:
     if factor == 1:
         return pixels
     blocks = pixels.reshape(side, factor, side, factor, 3).astype(np.float32)
-    return np.rint(blocks.mean((1, 3))).astype(np.uint8)
+    small: Pixels = np.rint(blocks.mean((1, 3))).astype(np.uint8)
+    return small
 
 
 def save_sheet(scenes: Sequence[Scene], path: Path, *, seed: int, columns: int = 6) -> None:

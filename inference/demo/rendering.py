@@ -18,7 +18,7 @@ from inference.demo.scenes import CELL, SIDE, Scene, Subject
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 _FONT_SIZE = 109  # the one size of the bitmaps in the font
 _MARGIN = 0.94  # share of its box that a glyph fills
-_LEAN_DEGREES = 25.0
+LEAN_DEGREES = 25.0
 
 HUES = dict(zip(COLOURS, (0, 20, 38, 85, 150, 195), strict=True))
 """Hue of each colour word on Pillow's scale, where 255 is a full turn."""
@@ -36,18 +36,18 @@ _Picture = npt.NDArray[np.float32]
 def paint(scene: Scene) -> Pixels:
     """The scene as (256, 256, 3), uint8. Raises `OSError` if the font is not installed."""
     picture = ground_picture(scene.ground, scene.morning).copy()
-    for subject in scene.subjects:
-        colours, cover = sprite(subject.glyph, subject.colour, subject.size * CELL, subject.tilt * _LEAN_DEGREES)
-        top, left, side = subject.row * CELL, subject.column * CELL, subject.size * CELL
-        box = picture[top : top + side, left : left + side]
-        box *= 1.0 - cover
-        box += _lit(colours, scene.morning)
+    for subject in scene.subjects:  # boxes do not overlap, so each may be laid on the bare ground
+        top, left, box = subject_picture(scene, subject)
+        picture[top : top + len(box), left : left + len(box)] = box
     return np.rint(picture).astype(np.uint8)
 
 
-def box_of(subject: Subject) -> tuple[int, int, int]:
-    """Top, left and side of the subject's box in pixels."""
-    return subject.row * CELL, subject.column * CELL, subject.size * CELL
+def subject_picture(scene: Scene, subject: Subject) -> tuple[int, int, _Picture]:
+    """Top and left of the subject's box in pixels, and the box painted, (side, side, 3), 0..255."""
+    colours, cover = sprite(subject.glyph, subject.colour, subject.size * CELL, subject.tilt * LEAN_DEGREES)
+    top, left, side = subject.row * CELL, subject.column * CELL, subject.size * CELL
+    ground = ground_picture(scene.ground, scene.morning)[top : top + side, left : left + side]
+    return top, left, ground * (1.0 - cover) + _lit(colours, scene.morning)
 
 
 @lru_cache(maxsize=4096)
@@ -113,10 +113,7 @@ def _lit(colours: _Picture, morning: bool) -> _Picture:
 def ground_picture(ground: str, morning: bool) -> _Picture:
     """A ground alone, (256, 256, 3), 0..255; callers copy it."""
     pattern, _, colour = ground.partition(" ")
-    if colour in _PAINTS:
-        picture = _patterned(pattern, np.array(_PAINTS[colour], np.float32))
-    else:
-        picture = _place(ground)
+    picture = _patterned(pattern, colour) if colour in _PAINTS else _place(ground)
     if morning:
         rows, columns = _axes()
         glow = np.clip(1.0 - (rows + columns) / 1.3, 0.0, 1.0)[..., None]  # from the upper left
@@ -126,15 +123,16 @@ def ground_picture(ground: str, morning: bool) -> _Picture:
 
 
 def _axes() -> tuple[_Picture, _Picture]:
-    axis = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE
+    axis: _Picture = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
     return axis[:, None], axis[None, :]
 
 
-def _patterned(pattern: str, paint: _Picture) -> _Picture:
+def _patterned(pattern: str, colour: str) -> _Picture:
     rows, columns = _axes()
+    paint = np.array(_PAINTS[colour], np.float32)
     other = paint + (255 - paint) * 0.35 if paint.mean() < 170 else paint * 0.82
     if pattern == "plain":
-        return paint[None, None]
+        return np.asarray(paint[None, None])
     if pattern == "gradient":
         light, dark = paint + (255 - paint) * 0.55, paint * 0.55
         return light + (dark - light) * rows[..., None]
@@ -145,7 +143,8 @@ def _patterned(pattern: str, paint: _Picture) -> _Picture:
     else:
         across, down = (columns * 8) % 1 - 0.5, (rows * 8) % 1 - 0.5
         mask = (across**2 + down**2 < 0.06).astype(np.float32)
-    return paint + (other - paint) * mask[..., None]
+    mixed: _Picture = (paint + (other - paint) * mask[..., None]).astype(np.float32)
+    return mixed
 
 
 def _place(ground: str) -> _Picture:
@@ -186,4 +185,5 @@ def _place(ground: str) -> _Picture:
                 picture[(rows - down) ** 2 + (columns - across) ** 2 < (2.6 / SIDE) ** 2] = shade
     elif ground == "beach":
         picture += (np.sin(rows * math.tau * 10 + np.sin(columns * math.tau * 2)) * 5)[..., None]
-    return np.clip(picture, 0, 255)
+    clipped: _Picture = np.clip(picture, 0, 255).astype(np.float32)
+    return clipped

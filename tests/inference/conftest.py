@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.demo import demo_model_folder
+from inference.demo.untrained import build
 from inference.engines import RenderOrder
 from inference.flux_engine import FluxEngine
 from tests.inference import tiny_models
@@ -13,7 +13,7 @@ from tests.inference import tiny_models
 
 @pytest.fixture(scope="session")
 def untrained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return demo_model_folder(tmp_path_factory.mktemp("demo"))
+    return build(tmp_path_factory.mktemp("demo") / "untrained")
 
 
 @pytest.fixture(scope="session")

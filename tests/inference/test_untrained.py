@@ -1,4 +1,4 @@
-"""The embedded model without training: small, the same everywhere, and fit for the stations after it."""
+"""The model of random weights that tests run on: small, the same everywhere, and fit for the stations after it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 import torch
 from imwatermark import WatermarkDecoder, WatermarkEncoder
 
-from inference.demo import demo_model_folder
 from inference.demo.untrained import build
 from inference.engines import RenderOrder
 from inference.flux_engine import FluxEngine
@@ -42,14 +41,6 @@ def test_it_is_small_and_says_it_is_untrained(untrained_folder: Path, flux: Flux
     assert "untrained" in card.id
     assert "Untrained" in card.description
     assert card.default_size == (256, 256)
-
-
-def test_a_folder_is_built_once_and_then_kept(tmp_path: Path) -> None:
-    (tmp_path / "untrained.partial").mkdir()  # left by a killed process
-    folder = demo_model_folder(tmp_path)
-    before = (folder / "model_index.json").stat().st_mtime_ns
-    assert demo_model_folder(tmp_path) == folder
-    assert (folder / "model_index.json").stat().st_mtime_ns == before
 
 
 def test_its_pictures_are_neither_flat_nor_static(pictures: list[np.ndarray]) -> None:

@@ -1,0 +1,291 @@
+"""Second lesson, the main one: the transformer learns to draw, and the text encoders along with it.
+
+    python -m inference.demo.train_flux --run run/ --minutes 60
+    torchrun --nproc-per-node 2 -m inference.demo.train_flux --run run/ --minutes 60 --threads 1     sharing each batch
+
+Rectified flow as FLUX: a latent is mixed with noise by a share drawn from a logit-normal distribution, and the network
+says which way leads from picture to noise. On the way, image tokens must tell half-way through the blocks which part of
+which glyph they will be: without that lesson the words are not tied to places for thousands of steps. One caption in
+twenty is left out. A running average of the weights is shipped.
+
+Needs `code.safetensors` (train_autoencoder) and `text.pt` (train_text) in the run's folder; writes `flux.pt` (state,
+resumable: equal seeds draw equal examples, whether or not the run was killed in between).
+"""
+
+import argparse
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as workers
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from inference.demo.architecture import image_ids, is_modulation, new_transformer, packed
+from inference.demo.checkpoints import load_checkpoint, save_checkpoint
+from inference.demo.glyphs import COLOURS, glyph_table
+from inference.demo.latents import SceneCoder
+from inference.demo.reading import spoken, tokenised
+from inference.demo.scenes import CELLS, Scene, draw_scene
+from inference.demo.tokenizers import T5_TOKENS
+from inference.demo.train_autoencoder import code_of
+from inference.demo.train_text import STATE as TEXT_STATE
+from inference.demo.train_text import Readers
+
+STATE = "flux.pt"
+_UNSAID = 0.05
+_NOISE_LEAN = 1.0
+"""Middle of the logit-normal distribution: few steps stand or fall with what is decided while all is noise."""
+_LAYOUT_BLOCK = 1
+_LAYOUT_WEIGHT = 0.25
+_WIDE_WINDOWS = 0.08
+"""Share of batches padded beyond their longest caption, up to the window to render with."""
+_POOL = 4
+_AVERAGE_OVER = 100.0
+_RATES = {"matrices": 2e-3, "rest": 1e-3, "text": 2e-4}
+_WARM_UP_STEPS = 60
+_FALLS_FROM = 0.7
+"""From this share of the time on, the rates fall to nothing."""
+
+
+class Pupils(nn.Module):
+    """Transformer and text encoders."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        readers = Readers(run)
+        lesson = load_checkpoint(run / TEXT_STATE)
+        if lesson is None:
+            raise FileNotFoundError(f"{run / TEXT_STATE} is missing: run python -m inference.demo.train_text first")
+        readers.load_state_dict(lesson["readers"])
+        self.t5_tokenizer, self.clip_tokenizer = readers.t5_tokenizer, readers.clip_tokenizer
+        self.t5, self.clip = readers.t5, readers.clip
+        self.transformer = new_transformer()
+        width = self.transformer.config.num_attention_heads * self.transformer.config.attention_head_dim
+        self.layout_head = nn.Linear(width, sum(LAYOUT.values()))
+        self._inner: torch.Tensor = torch.empty(0)
+        self.transformer.single_transformer_blocks[_LAYOUT_BLOCK].register_forward_hook(self._keep_inner)
+
+    def _keep_inner(self, _module: Any, _arguments: Any, states: tuple[torch.Tensor, torch.Tensor]) -> None:
+        self._inner = states[1]
+
+    def layout_loss(self, layout: dict[str, torch.Tensor]) -> torch.Tensor:
+        """How far the image tokens of the last `loss` are from telling what they will be part of."""
+        scores = self.layout_head(self._inner.float()).split(list(LAYOUT.values()), dim=-1)
+        total = torch.zeros(())
+        for (name, labels), score in zip(layout.items(), scores, strict=True):
+            inside = layout["part"] > 0
+            told = nn.functional.cross_entropy(score[inside], labels[inside])
+            if name == "part":  # ground tokens learn that they are ground, and nothing else
+                told = told + 0.3 * nn.functional.cross_entropy(score[~inside], labels[~inside])
+            total = total + (1.0 if name in ("glyph", "part") else 0.3) * told
+        return total
+
+    def loss(self, latents: torch.Tensor, captions: list[str], chance: torch.Generator) -> torch.Tensor:
+        """Rectified-flow loss of a batch; see the top."""
+        t5_ids, clip_ids = tokenised(captions, self.t5_tokenizer, self.clip_tokenizer)
+        count = len(latents)
+        if torch.rand((), generator=chance) < _WIDE_WINDOWS:
+            room = int(torch.randint(0, T5_TOKENS - t5_ids.shape[1] + 1, (), generator=chance))
+            t5_ids = nn.functional.pad(t5_ids, (0, room), value=self.t5_tokenizer.pad_token_id)
+        noise = torch.randn(latents.shape, generator=chance)
+        share = torch.sigmoid(torch.randn(count, generator=chance) + _NOISE_LEAN)
+        mixed = latents + share[:, None, None] * (noise - latents)
+        # For eighty tokens plain products are several times faster than the flash kernel's backward pass.
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+            way = self.transformer(
+                hidden_states=mixed,
+                encoder_hidden_states=self.t5(t5_ids).last_hidden_state,
+                pooled_projections=self.clip(clip_ids).pooler_output,
+                timestep=share,
+                img_ids=image_ids(),
+                txt_ids=torch.zeros(t5_ids.shape[1], 3),
+                return_dict=False,
+            )[0]
+        return nn.functional.mse_loss(way.float(), noise - latents)
+
+
+LAYOUT = {"glyph": len(glyph_table()), "part": 30, "colour": len(COLOURS) + 1, "tilt": 3}
+"""What an image token should know of the subject it is part of, and among how many. Part 0 is ground; the others number
+the cells of boxes of 2, 3 and 4 cells a side."""
+
+_FIRST_PART = {2: 1, 3: 5, 4: 14}
+
+
+def layout_of(scenes: Sequence[Scene]) -> dict[str, torch.Tensor]:
+    """Labels of all image tokens, each (scenes, 64)."""
+    labels = {name: torch.zeros(len(scenes), CELLS, CELLS, dtype=torch.long) for name in LAYOUT}
+    for number, scene in enumerate(scenes):
+        for subject in scene.subjects:
+            size = subject.size
+            box = (number, slice(subject.row, subject.row + size), slice(subject.column, subject.column + size))
+            labels["glyph"][box] = subject.glyph
+            labels["part"][box] = _FIRST_PART[size] + torch.arange(size * size).view(size, size)
+            labels["colour"][box] = COLOURS.index(subject.colour) + 1 if subject.colour else 0
+            labels["tilt"][box] = subject.tilt + 1
+    return {name: label.flatten(1) for name, label in labels.items()}
+
+
+Example = tuple[torch.Tensor, list[str], dict[str, torch.Tensor]]
+
+
+def examples(seed: int, step: int, batch_size: int, coder: SceneCoder) -> Iterator[Example]:
+    """The batches from `step` on. Captions of like length share a batch: less padding, and windows of many lengths."""
+    while True:
+        stream = random.Random(f"flux {seed} {step // _POOL}")
+        pool: list[tuple[Scene, str]] = []
+        for _ in range(_POOL * batch_size):
+            scene = draw_scene(stream)
+            pool.append((scene, "" if stream.random() < _UNSAID else spoken(scene, stream).text))
+        pool.sort(key=lambda pair: len(pair[1]))
+        order = stream.sample(range(_POOL), _POOL)
+        for place in order[step % _POOL :]:
+            chosen = pool[place * batch_size : (place + 1) * batch_size]
+            latents = np.stack([coder.latents(scene) for scene, _ in chosen])
+            yield (
+                packed(torch.from_numpy(latents)),
+                [text for _, text in chosen],
+                layout_of([scene for scene, _ in chosen]),
+            )
+            step += 1
+
+
+def optimizers_of(pupils: Pupils) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the transformer's weight matrices, AdamW for the rest; each with its rate."""
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in pupils.transformer.named_parameters():
+        inner = parameter.ndim == 2 and "blocks" in name and not is_modulation(name)
+        (matrices if inner else rest).append(parameter)
+    text = [*pupils.t5.parameters(), *pupils.clip.parameters()]
+    muon = torch.optim.Muon(matrices, lr=_RATES["matrices"], weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(rest, lr=_RATES["rest"], betas=(0.9, 0.99), weight_decay=0.0)
+    slow = torch.optim.AdamW(text, lr=_RATES["text"], betas=(0.9, 0.99), weight_decay=0.0)
+    head = torch.optim.AdamW(pupils.layout_head.parameters(), lr=_RATES["rest"], weight_decay=0.0)
+    return [(muon, _RATES["matrices"]), (adam, _RATES["rest"]), (slow, _RATES["text"]), (head, _RATES["rest"])]
+
+
+def train(
+    run: Path,
+    *,
+    minutes: float,
+    seed: int = 1,
+    batch_size: int = 48,
+    save_every: float = 120.0,
+    steps: int | None = None,
+) -> dict[str, Any]:
+    """Trains for `minutes` of its own time, a former part included, or up to `steps`; returns the state it saved."""
+    rank, count = _place_among_workers()
+    torch.manual_seed(seed)
+    pupils = Pupils(run)
+    optimizers = optimizers_of(pupils)
+    average = {name: tensor.clone() for name, tensor in pupils.state_dict().items()}
+    state = load_checkpoint(run / STATE) or {"step": 0, "seconds": 0.0, "curve": []}
+    if state["step"]:
+        pupils.load_state_dict(state["pupils"])
+        average = state["average"]
+        for (optimizer, _), saved_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved_state)
+    step, seconds, curve = state["step"], state["seconds"], state["curve"]
+
+    def save() -> dict[str, Any]:
+        state = {
+            "pupils": pupils.state_dict(), "average": average, "step": step, "curve": curve,
+            "optimizers": [optimizer.state_dict() for optimizer, _ in optimizers],
+            "seconds": seconds + time.monotonic() - began, "pictures": step * batch_size,
+        }  # fmt: skip
+        save_checkpoint(state, run / STATE)
+        return state
+
+    began = saved = time.monotonic()
+    chance, recent = torch.Generator(), []
+    for latents, captions, layout in examples(seed, step, batch_size, SceneCoder(code_of(run, seed=seed))):
+        done = _agreed((seconds + time.monotonic() - began) / (minutes * 60))
+        if done >= 1.0 or (steps is not None and step >= steps):
+            return save() if rank == 0 else {}
+        warm = min(1.0, (step + 1) / _WARM_UP_STEPS)
+        for optimizer, rate in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * warm * min(1.0, max(0.01, (1 - done) / (1 - _FALLS_FROM)))
+        chance.manual_seed(seed * 1_000_003 + step + rank * 7919)
+        share = slice(rank, None, count)
+        loss = pupils.loss(latents[share], captions[share], chance)
+        for optimizer, _ in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        layout_loss = pupils.layout_loss({name: labels[share] for name, labels in layout.items()})
+        torch.autograd.backward(loss + _LAYOUT_WEIGHT * layout_loss)
+        _average_gradients(pupils)
+        nn.utils.clip_grad_norm_(pupils.parameters(), 1.0)
+        for optimizer, _ in optimizers:
+            optimizer.step()
+        step += 1
+        weight = 1.0 / min(step / 4 + 1.0, _AVERAGE_OVER)
+        with torch.no_grad():
+            for name, tensor in pupils.state_dict().items():
+                average[name].lerp_(tensor, weight) if tensor.is_floating_point() else average[name].copy_(tensor)
+        recent.append(loss.item())
+        if step % 20 == 0 and rank == 0:
+            mean, recent = sum(recent) / len(recent), []
+            curve.append([step, mean])
+            pace = (seconds + time.monotonic() - began) / step
+            print(
+                f"flux {done:4.0%}  step {step}  loss {mean:.4f}  layout {layout_loss.item():.3f}  {pace:.2f} s a step",
+                flush=True,
+            )
+        if rank == 0 and time.monotonic() - saved > save_every:
+            saved = time.monotonic()
+            save()
+    raise AssertionError("examples never end")
+
+
+def _place_among_workers() -> tuple[int, int]:
+    """Own number and how many there are, as torchrun tells them."""
+    if "RANK" not in os.environ:
+        return 0, 1
+    if not workers.is_initialized():
+        workers.init_process_group("gloo")
+    return workers.get_rank(), workers.get_world_size()
+
+
+def _agreed(number: float) -> float:
+    """The first worker's number, for all: rates and the end must not differ."""
+    if not workers.is_initialized():
+        return number
+    shared = torch.tensor([number], dtype=torch.float64)
+    workers.broadcast(shared, 0)
+    return shared.item()
+
+
+def _average_gradients(module: nn.Module) -> None:
+    """Replaces every gradient by the mean over the workers."""
+    if not workers.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    workers.all_reduce(flat)
+    flat /= workers.get_world_size()
+    for gradient, mean in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of this training run; a killed run goes on")
+    parser.add_argument("--minutes", type=float, default=60.0, help="training time in all (default 60)")
+    parser.add_argument("--batch-size", type=int, default=48, help="pictures a step (default 48)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: as torch chooses)")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    train(arguments.run, minutes=arguments.minutes, seed=arguments.seed, batch_size=arguments.batch_size)
+
+
+if __name__ == "__main__":
+    main()

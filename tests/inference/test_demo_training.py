@@ -1,0 +1,101 @@
+"""Training of the embedded model in small: resumable to the bit, and shipped in one command."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from inference.demo.checkpoints import load_checkpoint, save_checkpoint
+from inference.demo.rendering import FONT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FONT.is_file(), reason=f"{FONT} is not installed: it is needed for training only"),
+]
+
+STEPS = 4
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from gateway import torchvision_ops
+torchvision_ops.install()
+torch.set_num_threads(1)
+from inference.demo.train_flux import train
+train(Path(sys.argv[1]), minutes=1e6, batch_size=2, save_every=0.0, steps=10_000)
+"""
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """A run whose first lessons are over after no time at all."""
+    from inference.demo import train_text
+    from inference.demo.latents import fit_code
+    from inference.demo.train_autoencoder import CODE
+
+    torch.set_num_threads(1)
+    fit_code(1, pictures=20).save(tmp_path / CODE)
+    train_text.train(tmp_path, minutes=0.0)
+    return tmp_path
+
+
+def test_a_killed_run_goes_on_to_the_very_weights_of_one_that_was_not(prepared: Path, tmp_path: Path) -> None:
+    from inference.demo import train_flux
+
+    state = prepared / train_flux.STATE
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, str(prepared)])
+    deadline = time.monotonic() + 120
+    while not state.is_file():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    reached = load_checkpoint(state)["step"]
+    resumed = train_flux.train(prepared, minutes=1e6, batch_size=2, steps=reached + 2)
+
+    state.unlink()
+    whole = train_flux.train(prepared, minutes=1e6, batch_size=2, steps=reached + 2)
+    assert resumed["step"] == whole["step"]
+    for name, tensor in whole["pupils"].items():
+        assert torch.equal(tensor, resumed["pupils"][name]), name
+
+
+def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "state.pt"
+    assert load_checkpoint(path) is None
+    save_checkpoint({"step": 1, "weights": torch.ones(2)}, path)
+    path.with_suffix(".partial").write_bytes(b"half of the next")
+    assert load_checkpoint(path)["step"] == 1
+
+
+def test_any_run_ships_a_folder_that_plain_diffusers_loads(prepared: Path, tmp_path: Path) -> None:
+    from diffusers import FluxPipeline
+
+    from inference.demo import train_autoencoder, train_flux
+    from inference.demo.ship import ship
+    from inference.weights import PINS, check_pins, locate, take_digest
+
+    train_autoencoder.train(prepared, minutes=0.0, encoder_minutes=0.0)
+    train_flux.train(prepared, minutes=1e6, batch_size=2, steps=1)
+    folder = tmp_path / "weights"
+    ship(prepared, folder)
+    check_pins(take_digest(locate(str(folder))), folder / PINS)
+    pipeline = FluxPipeline.from_pretrained(str(folder), torch_dtype=torch.float32)
+    assert pipeline("a fox", height=64, width=64, num_inference_steps=1, max_sequence_length=16).images[0].size == (
+        64,
+        64,
+    )
+
+
+def test_any_prompt_has_tokens_and_words_of_captions_have_one_each() -> None:
+    from inference.demo.tokenizers import new_clip_tokenizer, new_t5_tokenizer
+
+    t5, clip = new_t5_tokenizer(), new_clip_tokenizer(1)
+    assert t5.tokenize("a Fox, an apple") == ["▁a", "▁Fox", ",", "▁an", "▁apple"]
+    for prompt in ("", "北京 \x00 é 🦊", "zyzzyva " * 50):
+        assert t5(prompt).input_ids[-1] == t5.eos_token_id
+        assert clip(prompt).input_ids[-1] == clip.eos_token_id
