@@ -31,7 +31,7 @@ GOAL_MS, EQUAL_GOAL = 5.0, 0.995
 
 def prompts() -> list[str]:
     """Our own: twins in two styles and ornate harmless prompts; never offensive, always the same."""
-    own = [text.words for texts in written.own_prompts().values() for text in texts][::7]
+    own = [text.words for texts in written.own_prompts().values() for text in texts][::25]
     return own + [text.words for texts in written.validation().values() for text in texts]
 
 
