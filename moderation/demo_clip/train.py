@@ -322,10 +322,10 @@ def main() -> None:
     if arguments.new_tokenizer:
         vocabulary = json.loads((arguments.out / CONFIG).read_text("utf-8"))["model_cfg"]["text_cfg"]["vocab_size"]
         train_tokenizer(scenes.captions, arguments.out, vocabulary)
-    steps = {phase: getattr(arguments, phase) for phase in PHASES}
+    lengths = {phase: getattr(arguments, phase) for phase in PHASES}
     network, tokenizer = new_network(arguments.out)
     features = look(network, scenes, arguments.looks, arguments.work, arguments.seed)
-    training = Training(network, tokenizer, features, steps, arguments.rate, arguments.seed)
+    training = Training(network, tokenizer, features, lengths, arguments.rate, arguments.seed)
     checkpoint = arguments.work / "checkpoint.pt"
     if checkpoint.is_file():
         training.resume(checkpoint)

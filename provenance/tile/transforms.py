@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft  # type: ignore[import-untyped]
+import scipy.fft
 
 Floats = npt.NDArray[np.float32]
 Complexes = npt.NDArray[np.complex64]
