@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException as FastAPIHTTPException
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
+from gateway.api_page import api_page
 from gateway.asgi import Envelope
 from gateway.desk import Desk
 from gateway.dialects.dialect import Dialect
@@ -18,6 +21,7 @@ from gateway.version import SYSTEM, SYSTEM_VERSION
 from gateway.wiring import Parts
 
 _MULTIPART_OVERHEAD_BYTES = 64 * 1024
+_NO_PAGES: dict[str, Any] = {"docs_url": None, "redoc_url": None}  # they would load scripts from strangers' servers
 _DESCRIPTION = """
 A self-hosted gateway for FLUX image generation. Every request is a known caller's, within limits, its words and
 pictures screened before anything is drawn; every picture is screened, watermarked, C2PA-signed and entered into a
@@ -43,7 +47,7 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
         await jobs.close()
         await parts.close()
 
-    app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, **_NO_PAGES)
     app.state.desk = desk
     for dialect in (*dialects, public):
         app.include_router(dialect.router(desk))
@@ -56,6 +60,10 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
         remedy = "See /docs for the routes there are."
         problem = Problem(failure.status_code, code, str(failure.detail), detail, remedy=remedy)
         return public.problem(problem, request)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(api_page(app.openapi()))
 
     app.add_middleware(Envelope, max_body_bytes=parts.settings.max_upload_bytes + _MULTIPART_OVERHEAD_BYTES)
     return app

@@ -49,7 +49,10 @@ def test_the_routes_that_draw_have_examples_and_the_examples_work(described: dic
 
 
 def test_the_documents_page_loads(the_house: House) -> None:
-    assert the_house.send("GET", "/docs", key=None).status_code == 200
+    page = the_house.send("GET", "/docs", key=None)
+    assert page.status_code == 200
+    assert "/api/v1/model/generateImage" in page.text
+    assert "http" not in page.text.replace("http-equiv", ""), "the page loads nothing from anywhere"
 
 
 def test_a_live_and_ready_house_says_so(the_house: House) -> None:
