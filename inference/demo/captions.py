@@ -33,6 +33,7 @@ _SIDES = {
     "top": ("at the top", "high up"),
     "bottom": ("at the bottom", "low down"),
 }
+_MIDDLE = ("", "", "", "", " in the middle", " in the center")
 _PLACES = {
     "night": ("at night", "under the stars", "in a starry night", "in the night sky", "by night"),
     "wooden table": ("on a wooden table", "on a table", "on a wooden floor", "on a wooden background"),
@@ -50,6 +51,7 @@ _PATTERNS = {
     "dotted": ("dotted {}", "{} dotted", "polka dot {}"),
     "checkered": ("checkered {}", "{} checkered", "checked {}"),
 }
+_BEFORE = ("on ", "on ", "on ", "against ", "in front of ")
 _BACKGROUNDS = ("background", "background", "ground", "wall", "backdrop")
 _COLOUR_SYNONYMS = {
     "grey": ("grey", "gray"), "teal": ("teal", "turquoise"), "purple": ("purple", "violet"), "brown": ("brown",),
@@ -84,7 +86,8 @@ def describe(scene: Scene, stream: random.Random) -> Caption:
 def every_word() -> list[str]:
     """The words captions are made of, sorted."""
     tables: list[Sequence[str]] = [
-        _OPENINGS, _LEFT, _RIGHT, _ABOVE, _BELOW, _AND, _CORNERS, _BACKGROUNDS, _MORNINGS,
+        _OPENINGS, _LEFT, _RIGHT, _ABOVE, _BELOW, _AND, _CORNERS, _MIDDLE, _BEFORE, _BACKGROUNDS,
+        _MORNINGS,
         *_SIZES.values(), *_TILTS.values(), *_SIDES.values(), *_PLACES.values(), *_PATTERNS.values(),
         *_COLOUR_SYNONYMS.values(), *(glyph.nouns for glyph in glyph_table()), *(("a", "an", "some", "the"),),
         ("red orange yellow green blue purple white grey black teal pink brown top bottom",),
@@ -135,7 +138,7 @@ def _article(words: str, stream: random.Random) -> str:
 
 def _place(place: str, stream: random.Random) -> str:
     if not place:
-        return stream.choice(("", "", "", "", " in the middle", " in the center"))
+        return stream.choice(_MIDDLE)
     choices = _SIDES.get(place) or tuple(text.format(place) for text in _CORNERS)
     return " " + stream.choice(choices)
 
@@ -149,6 +152,6 @@ def _ground(scene: Scene, stream: random.Random) -> str:
         pattern, colour = scene.ground.split(" ")
         named = stream.choice(_COLOUR_SYNONYMS.get(colour, (colour,)))
         described = stream.choice(_PATTERNS[pattern]).format(named)
-        before = stream.choice(("on ", "on ", "on ", "against ", "in front of "))
+        before = stream.choice(_BEFORE)
         words = before + ("an " if described[0] in "aeiou" else "a ") + described + " " + stream.choice(_BACKGROUNDS)
     return words + (stream.choice(_MORNINGS) if scene.morning else "")

@@ -135,7 +135,8 @@ def _patterned(pattern: str, colour: str) -> _Picture:
         return np.asarray(paint[None, None])
     if pattern == "gradient":
         light, dark = paint + (255 - paint) * 0.55, paint * 0.55
-        return light + (dark - light) * rows[..., None]
+        shaded: _Picture = (light + (dark - light) * rows[..., None]).astype(np.float32)
+        return shaded
     if pattern == "striped":
         mask = np.floor(columns * CELL / 4) % 2 + rows * 0
     elif pattern == "checkered":

@@ -1,7 +1,7 @@
-"""Builds a small model of FLUX.1's real classes with seeded random weights, for tests.
+"""Builds a small model of FLUX.1's real classes with seeded random weights, for machines that have no checkpoint.
 
-It draws soft coloured noise that depends on prompt and seed, in a tenth of a second. It exists to walk pictures through
-the whole house, is called "untrained" wherever it appears, and shares its classes with the trained model beside it.
+It draws soft coloured noise that depends on prompt and seed. It exists to walk pictures through the whole house, is
+called "untrained" wherever it appears, and is replaced by trained weights of the same shape.
 
 Every number comes from one PCG64 stream in a fixed order and is rounded to half precision, so the files are the same
 bytes on every machine; they do differ between versions of diffusers, which write their own into the configuration.
