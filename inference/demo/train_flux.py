@@ -13,7 +13,6 @@ resumable: equal seeds draw equal examples, whether or not the run was killed in
 """
 
 import argparse
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -245,7 +244,7 @@ def train(
 
 def _place_among_workers() -> tuple[int, int]:
     """Own number and how many there are, as torchrun tells them."""
-    if "RANK" not in os.environ:
+    if not workers.is_torchelastic_launched():
         return 0, 1
     if not workers.is_initialized():
         workers.init_process_group("gloo")
