@@ -1,12 +1,12 @@
 """Measures the small CLIP as the policy uses it, and proposes the policy's thresholds.
 
-    python -m inference.demo.scenes --count 3000 --seed 921 --side 128 --held-out --out held_out.npz
-    python -m inference.demo.scenes --count 3000 --seed 922 --side 128 --out fresh.npz
+    python -m inference.demo.scenes --count 2400 --seed 931 --held-out --out held_out.npz
+    python -m inference.demo.scenes --count 4800 --seed 932 --out fresh.npz
     python -m moderation.demo_clip.evaluate --glyphs inference/demo/glyphs.json \\
         --prompts policies/data/pictogram_prompts.toml --choose fresh.npz --measure held_out=held_out.npz --out …
 
 1. Choose two thresholds on half of the scenes of `--choose`: the scores that a given share of harmless pictures reach
-   in any category. The other half, and every `--measure` file, only measures.
+   in any category. The other half, as it is and spoiled, and every `--measure` file only measure.
 2. Per category: recall, precision and false alarms at both thresholds, area under the curve, recall by company.
 3. Per glyph: how often it is found among the glyphs nearest to the picture, and what it is taken for.
 """
@@ -21,21 +21,23 @@ from typing import Any
 import numpy
 import numpy.typing
 import torch
+import torch.nn.functional as F  # noqa: N812
 from rich.progress import track
 
 from moderation.demo_clip.figures import draw_confusion, draw_curve
 from moderation.demo_clip.judge import glyph_shares
-from moderation.demo_clip.pictures import Words, read_words
+from moderation.demo_clip.pictures import SIDE, Words, read_words, spoiled
 from moderation.image_clip import Clip
 from moderation.open_clip_models import open_model
 from policies.findings import Stage
 
 HERE = Path(__file__).parent
 
-LEVELS: Mapping[str, float] = {"likely": 0.02, "sure": 0.005}
-"""Share of harmless pictures that may reach each level of the policy."""
+LEVELS: Mapping[str, float] = {"flag": 0.05, "refuse": 0.02}
+"""Share of harmless pictures that may reach each verdict of the policy."""
 
 Scores = dict[str, numpy.typing.NDArray[numpy.float64]]
+Pictures = tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int16]]
 
 
 def category_scores(clip: Clip, images: numpy.typing.NDArray[numpy.uint8]) -> Scores:
@@ -80,11 +82,39 @@ def report(
             "auc": _auc(score[there], score[~there]),
             "recall": {level: _share(score[there] >= cut) for level, cut in cuts.items()},
             "precision": {level: _share(there[score >= cut]) for level, cut in cuts.items()},
-            "recall_at_likely_by_subjects": {
-                str(number): _share(score[there & (company == number)] >= cuts["likely"]) for number in (1, 2, 3)
+            "recall_at_refuse_by_subjects": {
+                str(number): _share(score[there & (company == number)] >= cuts["refuse"]) for number in (1, 2, 3)
             },
         }
     return result
+
+
+def choose(scores: Scores, truth: Mapping[str, Any]) -> dict[str, float]:
+    """The score that each of `LEVELS` allows harmless pictures to reach, rounded up."""
+    harmless = ~numpy.logical_or.reduce([truth[category] for category in scores])
+    highest = numpy.maximum.reduce([score[harmless] for score in scores.values()])
+    return {level: float(numpy.ceil(numpy.quantile(highest, 1 - share) * 1e4) / 1e4) for level, share in LEVELS.items()}
+
+
+def _read(file: Path) -> Pictures:
+    with numpy.load(file) as data:
+        return data["images"], data["glyphs"]
+
+
+def _halves(pictures: Pictures) -> tuple[Pictures, Pictures]:
+    images, glyphs = pictures
+    half = len(images) // 2
+    return (images[:half], glyphs[:half]), (images[half:], glyphs[half:])
+
+
+def _spoiled(images: numpy.typing.NDArray[numpy.uint8]) -> numpy.typing.NDArray[numpy.uint8]:
+    """Every picture blurred, recoloured or dirtied as in training, at the model's own side."""
+    values = torch.from_numpy(images).permute(0, 3, 1, 2)
+    numbers, parts = torch.Generator().manual_seed(9), []
+    for part in values.split(64):
+        small = F.interpolate(part.float() / 255.0, (SIDE, SIDE), mode="area")
+        parts.append((spoiled(small, numbers) * 255.0).round().byte())
+    return numpy.ascontiguousarray(torch.cat(parts).permute(0, 2, 3, 1).numpy())
 
 
 def _share(hits: numpy.typing.NDArray[Any]) -> float | None:
@@ -147,6 +177,7 @@ def main() -> None:
     parser.add_argument("--choose", type=Path, required=True, help="scenes of no seed used in training (.npz)")
     parser.add_argument("--measure", nargs="*", default=[], metavar="NAME=FILE", help="further scenes, only measured")
     parser.add_argument("--model", default="shipped:demo_clip", help="default shipped:demo_clip; or a folder")
+    parser.add_argument("--temperature", type=float, default=1.75, help="prompt_temperature of the part (default 1.75)")
     parser.add_argument("--curve", type=Path, help="curve.json of the training, to draw")
     parser.add_argument("--out", type=Path, default=HERE, help="where evaluation.json and the figures go")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
@@ -154,28 +185,26 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     words = read_words(arguments.glyphs)
     table = tomllib.loads(arguments.prompts.read_text("utf-8"))
-    clip = Clip(Clip.Options.model_validate({"model": arguments.model, "data": (table,)}))
+    options = {"model": arguments.model, "data": (table,), "prompt_temperature": arguments.temperature}
+    clip = Clip(Clip.Options.model_validate(options))
     opened = open_model(arguments.model, None)
-    result: dict[str, Any] = {"weights": clip.version, "thresholds": {}, "sets": {}}
-    for name, file in [("fresh", str(arguments.choose)), *(each.split("=", 1) for each in arguments.measure)]:
-        with numpy.load(file) as data:
-            images, glyphs = data["images"], data["glyphs"]
+    chosen, rest = _halves(_read(arguments.choose))
+    thresholds = choose(category_scores(clip, chosen[0]), labels(chosen[1], words))
+    sets = {"fresh": rest, "fresh_spoiled": (_spoiled(rest[0]), rest[1])}
+    sets |= {name: _read(Path(file)) for name, file in (each.split("=", 1) for each in arguments.measure)}
+    result: dict[str, Any] = {
+        "weights": clip.version,
+        "prompt_temperature": arguments.temperature,
+        "thresholds": thresholds,
+        "sets": {},
+    }
+    for name, (images, glyphs) in sets.items():
+        print(name)
         scores, truth, company = category_scores(clip, images), labels(glyphs, words), (glyphs >= 0).sum(axis=1)
-        shares = glyph_shares(opened, words, images)
+        measured = report(scores, truth, company, thresholds)
+        result["sets"][name] = measured | {"glyphs": found_glyphs(glyph_shares(opened, words, images), glyphs, words)}
         if name == "fresh":
-            half = numpy.arange(len(images)) < len(images) // 2
-            harmless = half & ~numpy.logical_or.reduce([truth[category] for category in scores])
-            highest = numpy.sort(numpy.maximum.reduce([score[harmless] for score in scores.values()]))
-            for level, share in LEVELS.items():
-                result["thresholds"][level] = float(numpy.ceil(numpy.quantile(highest, 1 - share) * 1e4) / 1e4)
-            kept = ~half
-            scores = {category: score[kept] for category, score in scores.items()}
-            truth = {kind: there[kept] for kind, there in truth.items()}
-            company, shares, glyphs = company[kept], shares[kept], glyphs[kept]
-            figure = confusion(scores, truth, company, result["thresholds"]["likely"])
-            draw_confusion(*figure, arguments.out / "confusion.png")
-        measured = report(scores, truth, company, result["thresholds"])
-        result["sets"][name] = measured | {"glyphs": found_glyphs(shares, glyphs, words)}
+            draw_confusion(*confusion(scores, truth, company, thresholds["refuse"]), arguments.out / "confusion.png")
     (arguments.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
     if arguments.curve is not None:
         draw_curve(json.loads(arguments.curve.read_text("utf-8"))["curve"], arguments.out / "curve.png")

@@ -42,6 +42,19 @@ def glyph_shares(opened: OpenedModel, words: Sequence[Words], images: numpy.typi
     return numpy.asarray(torch.cat(rows).double().numpy())
 
 
+def likeness(pictures: Sequence[numpy.typing.NDArray[numpy.uint8]], texts: Sequence[str]) -> Shares:
+    """(pictures, texts): scaled cosines by the shipped model, for callers that bring their own sentences."""
+    opened = open_model("shipped:demo_clip", None)
+    with torch.inference_mode():
+        said = opened.network.encode_text(opened.tokenizer(list(texts)), normalize=True)
+        scale = opened.network.logit_scale.exp()
+        rows = [
+            scale * opened.network.encode_image(batch, normalize=True) @ said.T
+            for batch in _prepared(opened, numpy.stack(pictures))
+        ]
+    return numpy.asarray(torch.cat(rows).double().numpy())
+
+
 def _prepared(opened: OpenedModel, images: numpy.typing.NDArray[numpy.uint8]) -> Iterator[torch.Tensor]:
     for start in track(range(0, len(images), 64), description="looking at pictures"):
         yield torch.stack([opened.preprocess(Image.fromarray(image)) for image in images[start : start + 64]])

@@ -340,14 +340,13 @@ def main() -> None:
 def _run(training: Training, scenes: Scenes, words: list[Words], checkpoint: Path) -> None:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     began, saved = time.process_time() - training.seconds, time.monotonic()
-    loss, hit = 0.0, 0.0
+    loss, hit = training.curve[-1][1:] if training.curve else (math.log(len(words)), 0.0)
     with Progress(*columns) as progress:
         total = sum(training.steps.values())
         bar = progress.add_task("", total=total, completed=training.step)
         while training.step < total:
             now = training.one_step(scenes, words)
-            share = 0.04 if training.step > 50 else 0.1
-            loss, hit = loss + share * (now[0] - loss), hit + share * (now[1] - hit)
+            loss, hit = loss + 0.04 * (now[0] - loss), hit + 0.04 * (now[1] - hit)
             training.seconds = time.process_time() - began
             if training.step % 25 == 0:
                 training.curve.append((training.step, loss, hit))
