@@ -111,8 +111,8 @@ def _spoiled(images: numpy.typing.NDArray[numpy.uint8]) -> numpy.typing.NDArray[
     """Every picture blurred, recoloured or dirtied as in training, at the model's own side."""
     values = torch.from_numpy(images).permute(0, 3, 1, 2)
     numbers, parts = torch.Generator().manual_seed(9), []
-    for part in values.split(64):
-        small = F.interpolate(part.float() / 255.0, (SIDE, SIDE), mode="area")
+    for start in range(0, len(values), 64):
+        small = F.interpolate(values[start : start + 64].float() / 255.0, (SIDE, SIDE), mode="area")
         parts.append((spoiled(small, numbers) * 255.0).round().byte())
     return numpy.ascontiguousarray(torch.cat(parts).permute(0, 2, 3, 1).numpy())
 
