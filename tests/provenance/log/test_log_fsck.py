@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
@@ -125,7 +125,10 @@ def test_any_flipped_bit_in_any_cell_of_the_database_is_reported(intact, tmp_pat
         position = data.draw(st.integers(0, len(raw) * 8 - 1))
         raw[position // 8] ^= 1 << position % 8
         changed = bytes(raw) if isinstance(value, bytes) else raw.decode(errors="replace")
-    connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (changed, row))
+    try:
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (changed, row))
+    except sqlite3.IntegrityError:
+        assume(False)  # one bit away lies another row's id: the database itself refuses that change
     connection.close()
     assert codes(database)
 
