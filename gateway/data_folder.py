@@ -51,11 +51,6 @@ class DataFolder:
         """Where pictures lie."""
         return self.settings.blob_url or str((self.path / "blobs").resolve())
 
-    @property
-    def models(self) -> Path:
-        """Where models made here lie."""
-        return self.path / "models"
-
 
 def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder:
     """Opens the folder, making it, its database and its secrets where they are missing."""

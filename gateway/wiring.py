@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
 from gateway.uploads import Uploads
+from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.pdq import pdq
 from policies.evaluate import stale_gaps, uncovered
@@ -169,9 +170,7 @@ def _engine_options(folder: DataFolder) -> dict[str, Any]:
     settings = folder.settings
     options = dict(settings.parts.get(settings.engine, {}))
     if settings.is_demo_model:
-        from inference.demo import demo_model_folder
-
-        options["model"] = str(demo_model_folder(folder.models))
+        options["model"] = str(WEIGHTS)
     else:
         options["model"] = settings.model
     if settings.model_id is not None:

@@ -3,6 +3,8 @@
 Importing this loads torch and diffusers; only training and the tests do.
 """
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,14 +64,15 @@ def _pass_on(convolution: Any) -> None:
 
 
 def new_transformer() -> Any:
-    """7.6 million parameters; modulations and output start at zero, so that every block begins as the identity."""
+    """8.7 million parameters. Modulations start at zero, so that every block begins as the identity, and the whole
+    begins by handing its noise on, which is nearly what it is asked for."""
     transformer = FluxTransformer2DModel(
         patch_size=1,
         in_channels=4 * LATENT_CHANNELS,
-        num_layers=3,
-        num_single_layers=6,
+        num_layers=2,
+        num_single_layers=4,
         attention_head_dim=32,
-        num_attention_heads=6,
+        num_attention_heads=8,
         joint_attention_dim=_T5_WIDTH,
         pooled_projection_dim=_CLIP_WIDTH,
         guidance_embeds=False,
@@ -79,6 +82,12 @@ def new_transformer() -> Any:
         if isinstance(module, torch.nn.Linear) and (is_modulation(name) or name == "proj_out"):
             torch.nn.init.zeros_(module.weight)
             torch.nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        size = 4 * LATENT_CHANNELS
+        transformer.x_embedder.weight[:size] = torch.eye(size)
+        transformer.x_embedder.weight[size:] *= 0.1
+        # The norm before the output doubles a state that is alive in a quarter of its width.
+        transformer.proj_out.weight[:, :size] = 0.5 * torch.eye(size)
     return transformer
 
 
@@ -115,7 +124,32 @@ def new_text_encoders(clip_tokenizer: Any, t5_tokenizer: Any) -> tuple[Any, Any]
             dropout_rate=0.0,
         )
     )
+    _let_order_be_seen(t5)
     return clip, t5
+
+
+def _let_order_be_seen(t5: Any) -> None:
+    """Starts four heads looking before, after, one back and one ahead, and one nearby.
+
+    T5 knows order by its biases of relative position alone. From random ones, what stands left of what was still a
+    guess after 650 steps. Buckets (Raffel et al. 2020, section 2.1): 0 to 15 for the word itself and words before it,
+    16 to 31 for words after it, the first eight of each for one distance each.
+    """
+    bias = t5.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+    with torch.no_grad():
+        bias[16:, 0] = -4.0
+        bias[:16, 1] = -4.0
+        bias[1, 2] = 4.0
+        bias[17, 3] = 4.0
+        bias[:, 4] = -0.4 * torch.arange(16.0).repeat(2)
+
+
+def compile_blocks(blocks: Iterable[Any]) -> None:
+    """Compiles blocks of one kind: the code is made once per shape and shared, since weights are its inputs."""
+    shared = None
+    for block in blocks:
+        shared = shared or torch.compile(type(block).forward, dynamic=False)
+        block.forward = partial(shared, block)
 
 
 def assembled(

@@ -1,7 +1,7 @@
 """Finds glyphs in a picture by comparing it with rendered ones: a judge that shares nothing with the models.
 
-Normalised cross-correlation of every box of the picture (three sizes, every 8 pixels) with every glyph as it would look
-there on the ground that the caption names: 100 glyphs in all their colours, upright and tilted. Works on pictures
+Normalised cross-correlation of every box of the picture (two sizes, every 8 pixels) with every glyph as it would look
+there on the ground that the caption names: every glyph in all their colours, upright and tilted. Works on pictures
 averaged down to 64 pixels a side.
 """
 
@@ -20,7 +20,7 @@ from inference.demo.scenes import CELL, SIDE, Scene
 
 _SCALE = 4
 _STRIDE = 2  # 8 pixels of the picture
-_SIZES = (2, 3, 4)
+_SIZES = (2, 4)
 _OVERLAP = 0.25
 """Two finds may share this part of the smaller box."""
 

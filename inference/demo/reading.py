@@ -13,7 +13,7 @@ import torch
 from inference.demo.captions import Caption, describe
 from inference.demo.glyphs import COLOURS, glyph_table
 from inference.demo.scenes import GROUNDS, Scene
-from inference.demo.tokenizers import FILLERS
+from inference.demo.tokenizers import FILLERS, T5_TOKENS
 
 ATTRIBUTES = {
     "glyph": len(glyph_table()), "colour": len(COLOURS) + 1, "size": 3, "tilt": 3, "row": 8, "column": 8,
@@ -21,6 +21,8 @@ ATTRIBUTES = {
 """What a subject's words should tell, and among how many."""
 
 _UNTOLD = -100  # torch's "ignore this" label
+WIDE_WINDOWS = 0.1
+"""Share of batches padded to the window to render with, whatever their captions need."""
 _STRAY = 0.12
 _CAPITALS = 0.2
 
@@ -48,10 +50,19 @@ def spoken(scene: Scene, stream: random.Random) -> Caption:
     return caption
 
 
-def tokenised(captions: Sequence[str], t5_tokenizer: Any, clip_tokenizer: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids for T5 and for CLIP, each padded to its longest; pads count as tokens, as in FluxPipeline."""
-    t5 = t5_tokenizer(list(captions), padding="longest", truncation=True, return_tensors="pt").input_ids
-    clip = clip_tokenizer(list(captions), padding="longest", truncation=True, return_tensors="pt").input_ids
+def tokenised(captions: Sequence[str], t5_tokenizer: Any, clip_tokenizer: Any, *, wide: bool) -> tuple[Any, Any]:
+    """The encodings for T5 and for CLIP: of half the window to render with if all fit, of the whole one if `wide`.
+
+    Pads count as tokens, as in FluxPipeline. Only two lengths come up, since a compiled network is made per length.
+    """
+    t5 = t5_tokenizer(
+        list(captions), padding="max_length" if wide else "longest", pad_to_multiple_of=T5_TOKENS // 2,
+        truncation=True, return_tensors="pt", return_offsets_mapping=True,
+    )  # fmt: skip
+    clip = clip_tokenizer(
+        list(captions), padding="longest", pad_to_multiple_of=T5_TOKENS // 2, max_length=T5_TOKENS, truncation=True,
+        return_tensors="pt",
+    )  # fmt: skip
     return t5, clip
 
 
@@ -59,8 +70,8 @@ def batch_of(scenes: Sequence[Scene], stream: random.Random, t5_tokenizer: Any, 
     """Captions of `scenes` with all labels."""
     captions = [spoken(scene, stream) for scene in scenes]
     texts = [caption.text for caption in captions]
-    encoded = t5_tokenizer(texts, padding="longest", truncation=True, return_tensors="pt", return_offsets_mapping=True)
-    clip_ids = clip_tokenizer(texts, padding="longest", truncation=True, return_tensors="pt").input_ids
+    encoded, clip = tokenised(texts, t5_tokenizer, clip_tokenizer, wide=stream.random() < WIDE_WINDOWS)
+    clip_ids = clip.input_ids
     told = {name: torch.full(encoded.input_ids.shape, _UNTOLD) for name in (*ATTRIBUTES, "ground")}
     glyphs = torch.zeros(len(scenes), len(glyph_table()))
     ground = torch.full((len(scenes),), _UNTOLD)

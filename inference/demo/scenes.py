@@ -3,9 +3,9 @@
     python -m inference.demo.scenes --count 2000 --seed 7 --out scenes.npz      a dataset to train or measure on
     python -m inference.demo.scenes --count 24 --sheet scenes.png               a sheet to look at
 
-The picture is 8 by 8 cells of 32 pixels. Subjects stand in square boxes on cell borders: 4 cells wide alone or when
-"big", 3 in company, 2 when "small". So that a small model can learn it in little time, everything a caption leaves open
-is one of a few things: now and then a cell of jitter, and the ground if no word names it.
+The picture is 8 by 8 cells of 32 pixels. Subjects stand in square boxes on cell borders, 4 cells wide, 2 when "small".
+So that a small model can learn it in little time, a caption leaves one thing open at most: the colour of the ground if
+no word names it.
 
 Held out for evaluation, by hash, so that no list has to be kept: one pair of glyphs in ten, one combination of glyph
 and colour in eight. `draw_scene` never returns them unless asked for them.
@@ -30,6 +30,8 @@ Relation = Literal["alone", "left", "above", "and", "three"]
 Tilt = Literal[0, 1, -1]
 """1: leaning to the left (counter-clockwise), -1: to the right."""
 
+SaidSize = Literal["", "small", "big"]
+
 GROUND_COLOURS = (
     "white", "grey", "black", "red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown",
 )  # fmt: skip
@@ -53,7 +55,7 @@ class Subject:
     column: int
     size: int
     tilt: Tilt = 0
-    said_size: Literal["", "small", "big"] = ""
+    said_size: SaidSize = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,10 @@ def scenes(seed: int, count: int, *, held_out: bool = False) -> Iterator[Scene]:
 
 
 def _draw_any(stream: random.Random) -> Scene:
-    number = stream.choices((1, 2, 3), (0.42, 0.43, 0.15))[0]
+    number = stream.choices((1, 2, 3), (0.4, 0.48, 0.12))[0]
     chosen = stream.sample(range(len(glyph_table())), number)
-    said_ground = stream.random() < 0.75
-    # A ground nobody named is plain or a gradient: the quiet ones.
-    ground = _draw_ground(stream) if said_ground else f"{stream.choice(PATTERNS[:2])} {stream.choice(GROUND_COLOURS)}"
+    said_ground = stream.random() < 0.85
+    ground = _draw_ground(stream) if said_ground else f"plain {stream.choice(GROUND_COLOURS)}"
     morning = said_ground and stream.random() < 0.07
     if number == 1:
         subjects, relation, place = _alone(stream, chosen[0])
@@ -139,39 +140,33 @@ def _draw_ground(stream: random.Random) -> str:
 
 
 def _alone(stream: random.Random, glyph: int) -> tuple[tuple[Subject, ...], Relation, str]:
-    said: Literal["", "small", "big"] = stream.choices(("", "small", "big"), (7, 2, 1))[0]
+    said = _said_size(stream)
     size = 2 if said == "small" else 4
     places = ("", "left", "right", "top", "bottom", "top left", "top right", "bottom left", "bottom right")
     place = stream.choices(places, (10, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5))[0]
-    row = _along(stream, size, "top" in place, "bottom" in place)
-    column = _along(stream, size, "left" in place, "right" in place)
-    return (_subject(stream, glyph, row, column, size, said),), "alone", place
+    row = _along(size, "top" in place, "bottom" in place)
+    column = _along(size, "left" in place, "right" in place)
+    tilt: Tilt = stream.choices((0, 1, -1), (88, 6, 6))[0]
+    return (_subject(stream, glyph, row, column, said, tilt),), "alone", place
 
 
-def _along(stream: random.Random, size: int, at_start: bool, at_end: bool) -> int:
-    """First cell on one axis: at a border if so said, else in the middle, up to a cell off."""
+def _along(size: int, at_start: bool, at_end: bool) -> int:
+    """First cell on one axis: at a border if so said, else in the middle."""
     if at_start or at_end:
         return 0 if at_start else CELLS - size
-    usual = (CELLS - size) // 2
-    return _nearly(stream, usual, usual - 1, usual + 1)
-
-
-def _nearly(stream: random.Random, usual: int, lowest: int, highest: int) -> int:
-    """The usual cell three times in four, any of them otherwise."""
-    return usual if stream.random() < 0.75 else stream.randint(lowest, highest)
+    return (CELLS - size) // 2
 
 
 def _pair(stream: random.Random, chosen: list[int]) -> tuple[tuple[Subject, ...], Relation]:
+    """Each in the middle of its half of the picture."""
     relation: Relation = stream.choices(("left", "above", "and"), (2, 2, 3))[0]
     both = []
     for place, glyph in enumerate(chosen):
-        said: Literal["", "small", "big"] = stream.choices(("", "small", "big"), (8, 1, 1))[0]
-        size = {"": 3, "small": 2, "big": 4}[said]
-        room = CELLS // 2 - size
-        half = place * CELLS // 2 + _nearly(stream, room // 2, 0, room)  # each has a half of the picture to itself
-        free = _nearly(stream, (CELLS - size) // 2, (CELLS - size) // 2, (CELLS - size + 1) // 2)
+        said = _said_size(stream)
+        across = 1 if said == "small" else 0
+        half, free = place * CELLS // 2 + across, CELLS // 4 + across
         row, column = (half, free) if relation == "above" else (free, half)
-        both.append(_subject(stream, glyph, row, column, size, said))
+        both.append(_subject(stream, glyph, row, column, said))
     return tuple(both), relation
 
 
@@ -179,17 +174,19 @@ def _three(stream: random.Random, chosen: list[int]) -> tuple[Subject, ...]:
     """Two in the upper half, the third in the middle of the lower half."""
     corners = ((0, 0), (0, 4), (4, 2))
     return tuple(
-        _subject(stream, glyph, row + _nearly(stream, 0, 0, 1), column + _nearly(stream, 0, 0, 1), 3, "")
-        for glyph, (row, column) in zip(chosen, corners, strict=True)
+        _subject(stream, glyph, row, column, "") for glyph, (row, column) in zip(chosen, corners, strict=True)
     )
 
 
+def _said_size(stream: random.Random) -> SaidSize:
+    return stream.choices(("", "small", "big"), (8, 1.2, 0.8))[0]
+
+
 def _subject(
-    stream: random.Random, glyph: int, row: int, column: int, size: int, said: Literal["", "small", "big"]
+    stream: random.Random, glyph: int, row: int, column: int, said: SaidSize, tilt: Tilt = 0
 ) -> Subject:
-    tilt: Tilt = stream.choices((0, 1, -1), (9, 0.5, 0.5))[0]
     colour = stream.choice(COLOURS) if glyph_table()[glyph].recoloured and stream.random() < 0.8 else None
-    return Subject(glyph, colour, row, column, size, tilt, said)
+    return Subject(glyph, colour, row, column, 2 if said == "small" else 4, tilt, said)
 
 
 def main() -> None:

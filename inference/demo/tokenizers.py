@@ -14,7 +14,7 @@ from inference.demo.architecture import CLIP_TOKENS
 from inference.demo.captions import describe, every_word
 from inference.demo.scenes import scenes
 
-T5_TOKENS = 128
+T5_TOKENS = 48
 """Text window to render with. Captions take 10 to 30 tokens; the rest is for spelling words that none uses."""
 
 _CAPTIONS = 6000

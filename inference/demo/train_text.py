@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from inference.demo.architecture import new_text_encoders
+from inference.demo.architecture import compile_blocks, new_text_encoders
 from inference.demo.checkpoints import load_checkpoint, save_checkpoint
 from inference.demo.glyphs import glyph_table
 from inference.demo.reading import ATTRIBUTES, Batch, batch_of
@@ -75,7 +75,7 @@ def tokenizers_of(run: Path) -> tuple[Any, Any]:
 
 
 def train(
-    run: Path, *, minutes: float, seed: int = 1, batch_size: int = 96, save_every: float = 60.0
+    run: Path, *, minutes: float, seed: int = 1, batch_size: int = 96, save_every: float = 60.0, compiled: bool = False
 ) -> dict[str, Any]:
     """Trains for `minutes` of its own time, a former part included, and returns the state it saved."""
     torch.manual_seed(seed)
@@ -87,6 +87,8 @@ def train(
         readers.load_state_dict(state["readers"])
         optimizer.load_state_dict(state["optimizer"])
     step, seconds, curve = state["step"], state["seconds"], state["curve"]
+    if compiled:
+        compile_blocks(readers.t5.encoder.block)
     began = saved = time.monotonic()
     while (spent := seconds + time.monotonic() - began) < minutes * 60:
         stream = random.Random(f"text {seed} {step}")
@@ -129,10 +131,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="training time in all (default 5)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: as torch chooses)")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks first; needs a C++ compiler")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    train(arguments.run, minutes=arguments.minutes, seed=arguments.seed)
+    train(arguments.run, minutes=arguments.minutes, seed=arguments.seed, compiled=arguments.compile)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from gateway import torchvision_ops
 
@@ -23,7 +21,7 @@ torchvision_ops.install()
 import numpy as np
 import torch
 
-from inference.demo import demo_model_folder
+from inference.demo import WEIGHTS
 from inference.engines import RenderOrder
 from inference.flux_engine import FluxEngine
 
@@ -38,10 +36,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        model = given.model or str(demo_model_folder(Path(scratch)))
-        engine = FluxEngine(FluxEngine.Options(model=model, device=given.device))
-        engine.load()
+    engine = FluxEngine(FluxEngine.Options(model=given.model or str(WEIGHTS), device=given.device))
+    engine.load()
     card = engine.models[0]
     equal, ours, theirs = True, [], []
     for number in range(given.rounds + 2):
