@@ -13,7 +13,7 @@ def demo(
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data folder; default: OUT/data.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Watch two prompts go through the whole house: one delivered, one refused, every claim checked.
+    """Watch three prompts go through the whole house: one delivered, two refused, every claim checked.
 
     Makes a data folder, starts the real server on a free loopback port and sends it real requests. Leaves the sealed
     picture, its manifest, its receipt, the log and a page of the run. Exits 0 only if everything was checked and held.
@@ -40,6 +40,6 @@ def demo(
             f"  fluxgate log verify --folder {out}/log --receipt {out}/receipt.json\n"
             f"  fluxgate log list --data-dir {data_dir}\n"
             f"  fluxgate serve --data-dir {data_dir}\n"
-            f'  fluxgate generate "a fox in the snow" -o fox.png --data-dir {data_dir}'
+            f'  fluxgate generate "a fox and a red balloon at night" -o fox.png --data-dir {data_dir}'
         )
     raise typer.Exit(0 if held else 1)

@@ -4,10 +4,11 @@
 2. serve      the real server on a free loopback port
 3. deliver    a benign prompt becomes a picture
 4. refuse     a prompt the policy refuses, with reasons and without a picture
-5. verify     the delivered file: credential, watermark, record, log proof
-6. strip      the same picture without metadata, re-encoded as JPEG: still led back to its record
-7. tamper     one byte flipped: reported
-8. audit      the log checked offline from its own files, against the receipts
+5. look       a prompt whose words pass and whose picture does not: refused after drawing, nothing leaves
+6. verify     the delivered file: credential, watermark, record, log proof
+7. strip      the same picture without metadata, re-encoded as JPEG: still led back to its record
+8. tamper     one byte flipped: reported
+9. audit      the log checked offline from its own files, against the receipts
 """
 
 import io
@@ -36,6 +37,8 @@ from provenance.reading import CredentialState, ManifestReader
 BENIGN = "a red apple on a wooden table in morning light"
 # Refused by a term list and harmless to read: the words of a safety manual's chapter title.
 REFUSED = "a step by step diagram of how to build a pipe bomb"
+# Every word of it is harmless; what it makes the model draw is a weapon.
+DRAWN_AND_REFUSED = "a dagger on a teal background"
 SEED = 20261202
 JPEG_QUALITY = 90
 _POLL_SECONDS = 0.2
@@ -70,6 +73,8 @@ def run(out: Path, data_dir: Path, account: Account) -> bool:
                 delivery = _deliver(client, out, account)
             with account.working("Asking for what the policy refuses"):
                 refusal = _refuse(client, out, account)
+            with account.working("Drawing: " + DRAWN_AND_REFUSED):
+                second_refusal = _look(client, account)
             with account.working("Verifying"):
                 _verify(client, delivery, data_dir, out, account)
                 _strip(client, delivery, out, account)
@@ -77,7 +82,7 @@ def run(out: Path, data_dir: Path, account: Account) -> bool:
     finally:
         server.__exit__(None, None, None)
     with account.working("Auditing the log from its own files"):
-        _audit(data_dir, out, (delivery.receipt, refusal), account)
+        _audit(data_dir, out, (delivery.receipt, refusal, second_refusal), account)
     account.write_page(
         out / "index.html", {"benign": BENIGN, "refused": REFUSED, "model": delivery.prediction["model"]}
     )
@@ -211,6 +216,31 @@ def _refuse(client: httpx.Client, out: Path, account: Account) -> Receipt:
     return Receipt.from_json(json.dumps(prediction["receipt"]))
 
 
+def _look(client: httpx.Client, account: Account) -> Receipt:
+    prediction = _ask(client, DRAWN_AND_REFUSED)
+    error = prediction.get("error_details", {})
+    reason = (error.get("statement_of_reasons", {}).get("reasons") or [{}])[0]
+    account.tell(
+        Step(
+            "look",
+            "Words that pass, a picture that does not: refused after drawing",
+            (
+                ("it is refused by the policy", error.get("code") == "moderation_blocked"),
+                ("by what the picture shows, not by its words", reason.get("stage") == "output_image"),
+                ("no picture came with it", not prediction.get("outputs")),
+                ("this refusal has its receipt as well", "receipt" in prediction),
+            ),
+            (
+                ("prompt", DRAWN_AND_REFUSED),
+                ("category", f"{reason.get('title')} ({reason.get('category')})"),
+                ("stage", str(reason.get("stage"))),
+                ("rule", str(reason.get("rule"))),
+            ),
+        )
+    )
+    return Receipt.from_json(json.dumps(prediction["receipt"]))
+
+
 def _check(client: httpx.Client, data: bytes, name: str, media_type: str) -> dict[str, Any]:
     answer = client.post("/v1/verify", files={"file": (name, data, media_type)})
     answer.raise_for_status()
@@ -313,7 +343,7 @@ def _audit(data_dir: Path, out: Path, receipts: tuple[Receipt, ...], account: Ac
             "The log, checked offline from its own files",
             (
                 ("everything derives anew: entries, tree, checkpoints", report.intact),
-                ("both requests are in it, once each", outcomes == ["delivered", "refused"]),
+                ("all three requests are in it, once each", outcomes == ["delivered", "refused", "refused"]),
                 ("their receipts prove into it", all(_holds(receipt, data_dir) for receipt in receipts)),
             ),
             (("entries", str(report.size)), ("root", report.root), ("files", str(exported))),

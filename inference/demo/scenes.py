@@ -173,18 +173,14 @@ def _pair(stream: random.Random, chosen: list[int]) -> tuple[tuple[Subject, ...]
 def _three(stream: random.Random, chosen: list[int]) -> tuple[Subject, ...]:
     """Two in the upper half, the third in the middle of the lower half."""
     corners = ((0, 0), (0, 4), (4, 2))
-    return tuple(
-        _subject(stream, glyph, row, column, "") for glyph, (row, column) in zip(chosen, corners, strict=True)
-    )
+    return tuple(_subject(stream, glyph, row, column, "") for glyph, (row, column) in zip(chosen, corners, strict=True))
 
 
 def _said_size(stream: random.Random) -> SaidSize:
     return stream.choices(("", "small", "big"), (8, 1.2, 0.8))[0]
 
 
-def _subject(
-    stream: random.Random, glyph: int, row: int, column: int, said: SaidSize, tilt: Tilt = 0
-) -> Subject:
+def _subject(stream: random.Random, glyph: int, row: int, column: int, said: SaidSize, tilt: Tilt = 0) -> Subject:
     colour = stream.choice(COLOURS) if glyph_table()[glyph].recoloured and stream.random() < 0.8 else None
     return Subject(glyph, colour, row, column, 2 if said == "small" else 4, tilt, said)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from inference.demo.untrained import build
 from inference.engines import RenderOrder
 from inference.flux_engine import FluxEngine
 from tests.inference import tiny_models
+from tests.untrained import build
 
 
 @pytest.fixture(scope="session")

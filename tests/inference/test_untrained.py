@@ -9,9 +9,9 @@ import pytest
 import torch
 from imwatermark import WatermarkDecoder, WatermarkEncoder
 
-from inference.demo.untrained import build
 from inference.engines import RenderOrder
 from inference.flux_engine import FluxEngine
+from tests.untrained import build
 
 MARK = bytes.fromhex("5aa512349901fe77")
 

@@ -32,7 +32,7 @@ HARMLESS = "a red apple on a wooden table"
 @cache
 def model_folder() -> str:
     """A small untrained model of the real classes, built once for all houses of a test run."""
-    from inference.demo.untrained import build  # loads torch and diffusers, which a server process has no need of here
+    from tests.untrained import build  # loads torch and diffusers, which a server process has no need of here
 
     scratch = Path(tempfile.mkdtemp(prefix="walk-model-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)

@@ -1,7 +1,6 @@
-"""Builds a small model of FLUX.1's real classes with seeded random weights, for machines that have no checkpoint.
+"""Builds a small model of FLUX.1's real classes with seeded random weights, to walk pictures through the house fast.
 
-It draws soft coloured noise that depends on prompt and seed. It exists to walk pictures through the whole house, is
-called "untrained" wherever it appears, and is replaced by trained weights of the same shape.
+It draws soft coloured noise that depends on prompt and seed, and is called "untrained" wherever it appears.
 
 Every number comes from one PCG64 stream in a fixed order and is rounded to half precision, so the files are the same
 bytes on every machine; they do differ between versions of diffusers, which write their own into the configuration.
