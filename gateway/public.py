@@ -18,7 +18,7 @@ from gateway.problems import Problem
 from gateway.statements import decision_id
 from gateway.store.database import reading
 from gateway.store.schema import images, jobs
-from gateway.verifying import Verifier, to_dict
+from gateway.verifying import to_dict
 from gateway.version import SYSTEM, SYSTEM_VERSION
 from gateway.wiring import describe_gaps
 
@@ -50,7 +50,7 @@ class Public:
         parts = desk.parts
         router = APIRouter(route_class=speaking(self))
         limiter = public_limiter(parts.limit_settings)
-        verifier = Verifier(parts.sealing.parts.reader, parts.watermarkers, parts.engine, parts.uploads.limits)
+        verifier = parts.verifier
 
         @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
         def picture(name: str, expires: str, signature: str) -> Response:

@@ -4,33 +4,64 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, select
 
+from gateway.looks import Looks
+from gateway.pictures import Pictures
+from gateway.store.blobs import BlobMissing
 from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
-from provenance.encoding import Limits
+from provenance.encoding import Limits, decode_own
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, Verification
 from provenance.verification import Lookups, VerifyingParts, verify
-from provenance.watermarkers import Watermarker
+from provenance.watermarkers import Pixels, Watermarker
 
 
 class Verifier:
-    """Verification with this gateway's records behind it, or none. Safe to use from many threads."""
+    """Verification with this gateway's records behind it, or none. Safe to use from many threads.
+
+    `originals`: the stored pictures, to lay copies over.
+    """
 
     def __init__(
-        self, reader: ManifestReader, watermarkers: tuple[Watermarker, ...], engine: Engine | None, limits: Limits
+        self,
+        reader: ManifestReader,
+        watermarkers: tuple[Watermarker, ...],
+        limits: Limits,
+        engine: Engine | None = None,
+        originals: Pictures | None = None,
     ) -> None:
-        lookups = None
-        if engine is not None:
-            lookups = Lookups(
-                by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
-                by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
-            )
+        lookups = None if engine is None else _lookups(engine, originals)
         self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
         return verify(self._parts, data)
+
+
+def _lookups(engine: Engine, originals: Pictures | None) -> Lookups:
+    looks = Looks(engine)
+
+    def by_looks(wanted: str) -> KnownImage | None:
+        near = looks.nearest(wanted)
+        return _known(engine, images.c.content_id == near[0].content_id) if near else None
+
+    def original(known: KnownImage) -> Pixels | None:
+        if originals is None:
+            return None
+        with reading(engine).connect() as connection:
+            row = connection.execute(select(images).where(images.c.content_id == known.content_id)).one()
+        try:
+            return decode_own(originals.file(row.job_id, row.content_id, row.media_type), row.media_type)
+        except BlobMissing:  # erased, or kept no longer: the record stays
+            return None
+
+    return Lookups(
+        by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
+        by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
+        by_looks=by_looks,
+        original=original,
+    )
 
 
 def _known(engine: Engine, condition: ColumnElement[bool]) -> KnownImage | None:
@@ -79,6 +110,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "same_bytes": record.same_bytes if record else None,
                 "same_picture": record.same_picture if record else None,
                 "pdq_distance": record.distance if record else None,
+                "changes": list(record.overlay.changes) if record and record.overlay else [],
                 "explanation": said["record"],
             },
         },

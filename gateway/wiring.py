@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
 from gateway.uploads import Uploads
+from gateway.verifying import Verifier
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.pdq import pdq
@@ -52,6 +53,7 @@ class Parts:
     dispatcher: Dispatcher
     sealing: Sealing
     watermarkers: tuple[Watermarker, ...]
+    verifier: Verifier
     ledger: Ledger
     records: Records
     pictures: Pictures
@@ -98,6 +100,7 @@ def wire(folder: DataFolder) -> Parts:
     ledger = Ledger(folder.engine_for_log, log_signer(folder.keys))
     blobs = Blobs(folder.blob_url)
     pictures = Pictures(blobs)
+    file_limits = FileLimits(settings.max_upload_bytes, settings.max_upload_pixels)
     # 6. Who may ask, and how much.
     store = KeyStore(folder.engine, folder.pepper)
     limit_settings = LimitSettings(**settings.limits.model_dump())
@@ -108,6 +111,7 @@ def wire(folder: DataFolder) -> Parts:
         dispatcher=dispatcher,
         sealing=sealing,
         watermarkers=known_marks,
+        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, folder.engine, pictures),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,
@@ -117,7 +121,7 @@ def wire(folder: DataFolder) -> Parts:
             screening,
             policy,
             ledger,
-            FileLimits(settings.max_upload_bytes, settings.max_upload_pixels),
+            file_limits,
             _now,
         ),
         engine=folder.engine,

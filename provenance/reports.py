@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from provenance.likeness import Overlay
 from provenance.reading import Credential, CredentialState
 from provenance.timestamps import statement
 from provenance.watermarkers import Detection
@@ -17,19 +18,23 @@ class Verdict(StrEnum):
 
     OURS_INTACT = "ours_intact"
     OURS_ALTERED = "ours_altered"
+    LOOKS_LIKE_OURS = "looks_like_ours"
+    COPIED_MARK = "copied_mark"
     FOREIGN = "foreign"
     NOT_FOUND = "not_found"
     UNCHECKABLE = "uncheckable"
 
     @property
     def exit_code(self) -> int:
-        """0 ours and intact, 1 no mark of ours, 2 ours but altered or invalid, 3 could not check."""
+        """0 ours and intact, 1 not shown to be ours, 2 ours but altered or invalid, 3 could not check."""
         return _EXIT_CODES[self]
 
 
 _EXIT_CODES: Final = {
     Verdict.OURS_INTACT: 0,
     Verdict.OURS_ALTERED: 2,
+    Verdict.LOOKS_LIKE_OURS: 2,
+    Verdict.COPIED_MARK: 1,
     Verdict.FOREIGN: 1,
     Verdict.NOT_FOUND: 1,
     Verdict.UNCHECKABLE: 3,
@@ -51,12 +56,14 @@ class KnownImage:
 @dataclass(frozen=True, slots=True)
 class RecordMatch:
     """The record that was found. `same_bytes`: the file is the delivered one, bit for bit. `distance`: PDQ bits that
-    differ, None where a picture is too flat to tell. `same_picture`: None likewise."""
+    differ, None where a picture is too flat to tell. `same_picture`: by PDQ, or by laying it over the stored original;
+    None where neither can tell. `overlay`: how it lies on the original, if it was laid over it."""
 
     known: KnownImage
     same_bytes: bool
     distance: int | None
     same_picture: bool | None
+    overlay: Overlay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,13 @@ _STATES: Final = {
 VERDICTS: Final = {
     Verdict.OURS_INTACT: "Made by this system and unchanged.",
     Verdict.OURS_ALTERED: "Comes, or claims to come, from this system, but is not as it was delivered.",
+    Verdict.LOOKS_LIKE_OURS: (
+        "Looks like a picture of this system; it carries neither its credential nor a readable watermark."
+    ),
+    Verdict.COPIED_MARK: (
+        "Carries the watermark of a picture of this system, but is another picture: the mark was copied, or the "
+        "picture was changed beyond recognition. It is not shown to be from here."
+    ),
     Verdict.FOREIGN: "Carries a mark or a credential that is not this gateway's.",
     Verdict.NOT_FOUND: "No mark of this system was found. That does not tell how the picture was made.",
     Verdict.UNCHECKABLE: "This could not be checked.",
@@ -126,6 +140,9 @@ def about_record(*, asked: bool, record: RecordMatch | None) -> str:
         return f"{which} The file is the delivered one, byte for byte."
     if record.same_picture is None:
         return f"{which} The bytes differ, and the picture is too plain to be compared by its looks."
+    if record.same_picture and record.overlay is not None:
+        changes = ", ".join(record.overlay.changes) or "its bytes alone"
+        return f"{which} Laid over the original, the picture is the same; changed: {changes}."
     if record.same_picture:
         return f"{which} The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)."
     return (

@@ -4,7 +4,7 @@
 2. read      the C2PA credential, under our own anchors
 3. detect    the watermark
 4. look up   the record, by bytes, by mark, by what the credential binds
-5. compare   the record with the file
+5. compare   the record with the file: by hash, and where that cannot tell, laid over the original
 6. conclude  one verdict, and a sentence for every layer
 """
 
@@ -18,6 +18,7 @@ from provenance.encoding import Limits, decode
 from provenance.errors import UnreadableImage
 from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, Fingerprint, pdq_distance, sha256
 from provenance.headers import read_header
+from provenance.likeness import likeness
 from provenance.payload import MARK_BYTES
 from provenance.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
 from provenance.reports import (
@@ -31,15 +32,18 @@ from provenance.reports import (
     about_verdict,
     about_watermark,
 )
-from provenance.watermarkers import Detection, Watermarker
+from provenance.watermarkers import Detection, Pixels, Watermarker
 
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file."""
+    """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file. `by_looks`: the nearest one by
+    PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer."""
 
     by_mark: Callable[[bytes], KnownImage | None]
     by_sha256: Callable[[str], KnownImage | None]
+    by_looks: Callable[[str], KnownImage | None]
+    original: Callable[[KnownImage], Pixels | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,17 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     found = (watermarker.detect(pixels) for watermarker in parts.watermarkers)
     detection = next((mark for mark in found if mark is not None), None)
     # 4 and 5. Look up, and compare.
+    pdq_hash, pdq_quality = parts.fingerprint(pixels)
     known = _look_up(parts.lookups, digest, credential, detection)
-    record = None if known is None else _compare(known, digest, *parts.fingerprint(pixels))
+    by_looks = False
+    if known is None and parts.lookups is not None and detection is None and pdq_quality >= PDQ_LEAST_QUALITY:
+        known = parts.lookups.by_looks(pdq_hash)
+        by_looks = known is not None
+    record = None
+    if parts.lookups is not None and known is not None:
+        record = _compare(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
     # 6. Conclude.
-    verdict = _conclude(parts, credential, detection, record)
+    verdict = _conclude(parts, credential, detection, record, by_looks=by_looks)
     statements = (
         ("metadata", about_metadata(credential)),
         ("watermark", about_watermark(detection)),
@@ -138,19 +149,40 @@ def _mark_in(value: str) -> list[bytes]:
     return [mark] if len(mark) == MARK_BYTES else []
 
 
-def _compare(known: KnownImage, digest: str, pdq_hash: str, pdq_quality: int) -> RecordMatch:
+def _compare(
+    lookups: Lookups, known: KnownImage, digest: str, pixels: Pixels, pdq_hash: str, pdq_quality: int
+) -> RecordMatch:
     same_bytes = known.sha256 == digest
-    if min(known.pdq_quality, pdq_quality) < PDQ_LEAST_QUALITY:
-        return RecordMatch(known, same_bytes, None, True if same_bytes else None)
-    distance = pdq_distance(known.pdq, pdq_hash)
-    return RecordMatch(known, same_bytes, distance, distance <= PDQ_MATCH_DISTANCE)
+    if same_bytes:
+        return RecordMatch(known, same_bytes, 0, True)
+    plain = min(known.pdq_quality, pdq_quality) < PDQ_LEAST_QUALITY
+    distance = None if plain else pdq_distance(known.pdq, pdq_hash)
+    if distance is not None and distance <= PDQ_MATCH_DISTANCE:
+        return RecordMatch(known, same_bytes, distance, True)
+    original = lookups.original(known)
+    if original is None:
+        return RecordMatch(known, same_bytes, distance, None if distance is None else False)
+    laid = likeness(pixels, original)
+    return RecordMatch(known, same_bytes, distance, laid.same, laid.overlay)
 
 
 def _conclude(
-    parts: VerifyingParts, credential: Credential, detection: Detection | None, record: RecordMatch | None
+    parts: VerifyingParts,
+    credential: Credential,
+    detection: Detection | None,
+    record: RecordMatch | None,
+    *,
+    by_looks: bool,
 ) -> Verdict:
-    if record is not None:
-        return Verdict.OURS_INTACT if record.same_bytes else Verdict.OURS_ALTERED
+    """`by_looks`: nothing but its looks led to the record."""
+    if record is not None and record.same_bytes:
+        return Verdict.OURS_INTACT
+    if record is not None and record.same_picture is False and not _claims_us(parts, credential):
+        return Verdict.COPIED_MARK
+    if record is not None and by_looks and credential.state is CredentialState.NOT_PRESENT:
+        return Verdict.LOOKS_LIKE_OURS
+    if record is not None and not by_looks:
+        return Verdict.OURS_ALTERED
     if credential.state is CredentialState.TRUSTED and _ours(parts, credential):
         return Verdict.OURS_INTACT
     if _claims_us(parts, credential):

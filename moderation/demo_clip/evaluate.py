@@ -8,7 +8,9 @@
 1. Choose two thresholds on half of the scenes of `--choose`: the scores that a given share of harmless pictures reach
    in any category. The other half, as it is and spoiled, and every `--measure` file only measure.
 2. Per category: recall, precision and false alarms at both thresholds, area under the curve, recall by company.
-3. Per glyph: how often it is found among the glyphs nearest to the picture, and what it is taken for.
+3. Per kind of thing, alcohol and gambling among them, on which no policy rules: the same by what share of all glyphs'
+   sentences the kind's own have, at 2 % false alarms; and what a lone subject of each kind is taken for, as a picture.
+4. Per glyph: how often it is found among the glyphs nearest to the picture.
 """
 
 import argparse
@@ -33,8 +35,11 @@ from policies.findings import Stage
 
 HERE = Path(__file__).parent
 
-LEVELS: Mapping[str, float] = {"flag": 0.05, "refuse": 0.02}
+LEVELS: Mapping[str, float] = {"flag": 0.04, "refuse": 0.015}
 """Share of harmless pictures that may reach each verdict of the policy."""
+
+_KIND_ALARMS = 0.02
+"""Share of pictures without a kind of thing that may be taken for one with it."""
 
 Scores = dict[str, numpy.typing.NDArray[numpy.float64]]
 Pictures = tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int16]]
@@ -149,14 +154,38 @@ def found_glyphs(
     }
 
 
+def kind_shares(shares: numpy.typing.NDArray[Any], words: list[Words]) -> Scores:
+    """For each kind of thing, the share of all glyphs' sentences that its own have; by picture."""
+    kinds = numpy.array([each.category or "" for each in words])
+    return {kind: shares[:, kinds == kind].sum(axis=1) for kind in sorted({*kinds.tolist()} - {""})}
+
+
+def kind_cuts(scores: Scores, truth: Mapping[str, Any]) -> dict[str, float]:
+    """The share of each kind that `_KIND_ALARMS` of the pictures without it reach."""
+    return {kind: float(numpy.quantile(score[~truth[kind]], 1 - _KIND_ALARMS)) for kind, score in scores.items()}
+
+
+def report_kinds(scores: Scores, truth: Mapping[str, Any], cuts: Mapping[str, float]) -> dict[str, Any]:
+    """Figures of each kind of thing on one set."""
+    return {
+        kind: {
+            "pictures": int(truth[kind].sum()),
+            "auc": _auc(score[truth[kind]], score[~truth[kind]]),
+            "recall": _share(score[truth[kind]] >= cuts[kind]),
+            "precision": _share(truth[kind][score >= cuts[kind]]),
+            "false_alarms": _share(score[~truth[kind]] >= cuts[kind]),
+        }
+        for kind, score in scores.items()
+    }
+
+
 def confusion(
-    scores: Scores, truth: Mapping[str, Any], company: numpy.typing.NDArray[numpy.int_], cut: float
+    scores: Scores, truth: Mapping[str, Any], company: numpy.typing.NDArray[numpy.int_], cuts: Mapping[str, float]
 ) -> tuple[list[str], list[str], list[list[float]]]:
-    """Rows: what a lone subject is. Columns: the category with the highest score at or above `cut`, or none."""
-    kinds = [*scores, *(kind for kind in truth if kind not in scores), "harmless"]
-    columns = [*scores, "nothing"]
-    table = numpy.stack(list(scores.values()))
-    said = numpy.where(table.max(axis=0) >= cut, table.argmax(axis=0), len(scores))
+    """Rows: what a lone subject is. Columns: the kind with the highest share, of those at their cuts, or none."""
+    kinds, columns = [*scores, "harmless"], [*scores, "nothing"]
+    table = numpy.stack([numpy.where(score >= cuts[kind], score, 0.0) for kind, score in scores.items()])
+    said = numpy.where(table.max(axis=0) > 0.0, table.argmax(axis=0), len(scores))
     known = numpy.logical_or.reduce(list(truth.values()))
     rows = []
     for kind in kinds:
@@ -192,6 +221,7 @@ def main() -> None:
     thresholds = choose(category_scores(clip, chosen[0]), labels(chosen[1], words))
     sets = {"fresh": rest, "fresh_spoiled": (_spoiled(rest[0]), rest[1])}
     sets |= {name: _read(Path(file)) for name, file in (each.split("=", 1) for each in arguments.measure)}
+    cuts = kind_cuts(kind_shares(glyph_shares(opened, words, chosen[0]), words), labels(chosen[1], words))
     result: dict[str, Any] = {
         "weights": clip.version,
         "prompt_temperature": arguments.temperature,
@@ -202,9 +232,14 @@ def main() -> None:
         print(name)
         scores, truth, company = category_scores(clip, images), labels(glyphs, words), (glyphs >= 0).sum(axis=1)
         measured = report(scores, truth, company, thresholds)
-        result["sets"][name] = measured | {"glyphs": found_glyphs(glyph_shares(opened, words, images), glyphs, words)}
+        shares = glyph_shares(opened, words, images)
+        kinds = kind_shares(shares, words)
+        result["sets"][name] = measured | {
+            "kinds": report_kinds(kinds, truth, cuts),
+            "glyphs": found_glyphs(shares, glyphs, words),
+        }
         if name == "fresh":
-            draw_confusion(*confusion(scores, truth, company, thresholds["refuse"]), arguments.out / "confusion.png")
+            draw_confusion(*confusion(kinds, truth, company, cuts), arguments.out / "confusion.png")
     (arguments.out / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
     if arguments.curve is not None:
         draw_curve(json.loads(arguments.curve.read_text("utf-8"))["curve"], arguments.out / "curve.png")

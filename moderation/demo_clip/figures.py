@@ -16,7 +16,7 @@ def draw_confusion(rows: Sequence[str], columns: Sequence[str], shares: Sequence
     """Rows are what a picture shows, columns what it was called; every cell says its share of the row."""
     picture = Image.new("RGB", (_HEAD + _CELL * len(columns) + 20, 90 + 56 * len(rows)), _PAPER)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
-    pen.text((12, 12), "shown (one subject)  /  reported at the threshold of `refuse`", _INK, font)
+    pen.text((12, 12), "shown (one subject)  /  taken for, at 2 % false alarms each", _INK, font)
     for across, name in enumerate(columns):
         pen.text((_HEAD + _CELL * across + _CELL / 2, 62), name, _INK, font, anchor="mm")
     for down, (name, row) in enumerate(zip(rows, shares, strict=True)):

@@ -1,18 +1,20 @@
 """An operator with CA, leaf, signer and watermark, and the claims and records that tests need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from moderation.pdq import pdq
 from provenance.certificates import make_development_ca, make_leaf
 from provenance.claims import Claim, MediaType, SealedImage, content_id
+from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
 from provenance.library_watermark import LibraryWatermark
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage
 from provenance.sealing import SealingParts
 from provenance.signing import LocalSigner, ManifestSigner
 from provenance.verification import Lookups, VerifyingParts
+from provenance.watermarkers import Pixels
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MARK = bytes.fromhex("0123456789abcdef")
@@ -25,12 +27,17 @@ class Gateway:
     folder: Path
     sealing: SealingParts
     anchors_pem: str
+    originals: dict[str, Pixels] = field(default_factory=dict)
 
     def verifying(self, *records: KnownImage) -> VerifyingParts:
         """With a store that holds exactly `records`."""
         lookups = Lookups(
             by_mark=lambda mark: next((r for r in records if r.mark == mark), None),
             by_sha256=lambda digest: next((r for r in records if r.sha256 == digest), None),
+            by_looks=lambda pdq_hash: next(
+                (r for r in records if pdq_distance(r.pdq, pdq_hash) <= PDQ_MATCH_DISTANCE), None
+            ),
+            original=lambda known: self.originals.get(known.content_id),
         )
         return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), pdq, lookups)
 
