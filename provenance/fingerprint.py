@@ -6,6 +6,9 @@ from typing import Final
 
 from provenance.watermarkers import Pixels
 
+PDQ_ALGORITHM: Final = "dev.fluxgate.pdq.1"
+"""PDQ as the name of a soft binding; the list of registered algorithms has none for it."""
+
 PDQ_MATCH_DISTANCE: Final = 31
 """At most this many of 256 bits differ between two copies of one picture (ThreatExchange PDQ reference)."""
 

@@ -68,7 +68,10 @@ class RecordMatch:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One file, layer by layer. `statements`: (layer, sentence), with layers metadata, watermark, record, verdict."""
+    """One file, layer by layer. `statements`: (layer, sentence), with layers metadata, watermark, record, verdict.
+
+    `pdq`: 64 hex characters, None where the picture does not open or is too plain to have one that says anything.
+    """
 
     verdict: Verdict
     sha256: str
@@ -77,6 +80,7 @@ class Verification:
     detection: Detection | None
     record: RecordMatch | None
     statements: tuple[tuple[str, str], ...]
+    pdq: str | None = None
 
     @property
     def exit_code(self) -> int:

@@ -81,7 +81,8 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     pdq_hash, pdq_quality = parts.fingerprint(pixels)
     known = _look_up(parts.lookups, digest, credential, detection)
     by_looks = False
-    if known is None and parts.lookups is not None and detection is None and pdq_quality >= PDQ_LEAST_QUALITY:
+    told = pdq_quality >= PDQ_LEAST_QUALITY
+    if known is None and parts.lookups is not None and detection is None and told:
         known = parts.lookups.by_looks(pdq_hash)
         by_looks = known is not None
     record = None
@@ -95,7 +96,8 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
         ("record", about_record(asked=parts.lookups is not None, record=record)),
         ("verdict", about_verdict(verdict, credential, detection, record)),
     )
-    return Verification(verdict, digest, header.media_type, credential, detection, record, statements)
+    pdq = pdq_hash if told else None
+    return Verification(verdict, digest, header.media_type, credential, detection, record, statements, pdq)
 
 
 def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: UnreadableImage) -> Verification:

@@ -36,12 +36,18 @@ def routes_table() -> str:
     """Every route with its summary."""
     from gateway.dialects.native import Native
     from gateway.dialects.openai import OpenAI
+    from gateway.dialects.soft_binding import SoftBinding
     from gateway.public import Public
     from tests.routes import declared_routes
 
     rows = [
         (f"`{method} {path}`", summary)
-        for speaker in (Native(Native.Options()), OpenAI(OpenAI.Options()), Public())
+        for speaker in (
+            Native(Native.Options()),
+            OpenAI(OpenAI.Options()),
+            SoftBinding(SoftBinding.Options()),
+            Public(),
+        )
         for method, path, summary in declared_routes(speaker)
     ]
     return _table(("route", "what it does"), rows)

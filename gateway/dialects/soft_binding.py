@@ -1,0 +1,264 @@
+"""The C2PA Soft Binding Resolution API 2.4: from any copy of a picture back to its manifest and its place in the log.
+
+Read only, for anyone, at the public rate: nothing here tells more than the delivered file told its receiver. Pictures
+come in as bytes; `byReference` is left out, since a gateway that fetches what strangers name can be pointed anywhere.
+A watermark found in another picture than the recorded one is no match; one too plain to be compared has no score.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, Row, select
+
+from gateway.desk import Desk
+from gateway.dialects.dialect import speaking
+from gateway.errors import BadRequest, NotFound
+from gateway.limits import public_limiter, public_rate
+from gateway.looks import Looks
+from gateway.problems import Problem
+from gateway.store.database import reading
+from gateway.store.schema import images
+from provenance.fingerprint import PDQ_ALGORITHM
+from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
+from provenance.manifest_store import active_manifest
+from provenance.payload import MARK_BYTES
+from provenance.reports import RecordMatch, Verdict
+
+SPEC_VERSION = "2.4.0"
+ROOT = "/c2pa/v1"
+_MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
+_PDQ_BYTES = 32
+_RECEIPT_TYPE = "org.c2pa.manifest-receipt"
+_RECEIPT_CONTEXT = {"c2pa": "https://c2pa.org/ns/", "receipt": "https://c2pa.org/ns/manifest-receipt#"}
+
+Picture = Annotated[bytes, Body(media_type="image/png", description="the file itself")]
+MaxResults = Annotated[int, Query(alias="maxResults", ge=1, le=100)]
+ActiveOnly = Annotated[bool, Query(alias="returnActiveManifest")]
+Matches = list[dict[str, Any]]
+
+
+class BindingBody(BaseModel):
+    """A soft binding: `value` in base64, as it stands in the assertion."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    alg: str = Field(max_length=200)
+    value: str = Field(max_length=1000)
+
+
+class SoftBinding:
+    """Errors are problem documents; requests that cannot be read are 400, as this API wants it."""
+
+    name = "soft_binding"
+    version = "1"
+
+    class Options(BaseModel):
+        """Nothing to choose."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def problem(self, problem: Problem, request: Request) -> Response:
+        """`{"error", "code", "field"?, "remedy"?}`."""
+        status = 400 if problem.status == 422 else problem.status
+        said = {"error": problem.detail, "code": problem.code, "field": problem.field, "remedy": problem.remedy}
+        return _json({name: value for name, value in said.items() if value is not None}, status)
+
+    def router(self, desk: Desk) -> APIRouter:
+        """All routes."""
+        parts = desk.parts
+        router = APIRouter(route_class=speaking(self), tags=["soft binding"])
+        rated: Callable[[Any], Any] = public_limiter(parts.limit_settings).limit(public_rate(parts.limit_settings))
+        resolver = _Resolver(desk)
+
+        @router.get(f"{ROOT}/matches/byBinding", summary="Manifests that a watermark or fingerprint leads to")
+        @rated
+        def by_binding(request: Request, alg: str, value: str, most: MaxResults = 10) -> Response:
+            return _json({"matches": resolver.by_binding(alg, value, most)})
+
+        @router.post(f"{ROOT}/matches/byBinding", summary="The same, with the binding in the body")
+        @rated
+        def by_binding_body(request: Request, body: BindingBody, most: MaxResults = 10) -> Response:
+            return _json({"matches": resolver.by_binding(body.alg, body.value, most)})
+
+        @router.post(f"{ROOT}/matches/byContent", summary="Manifests that a picture leads to; nothing of it is kept")
+        @rated
+        def by_content(request: Request, data: Picture, alg: str | None = None, most: MaxResults = 10) -> Response:
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if media_type not in _MEDIA_TYPES:
+                return _json({"error": f"Send one of {', '.join(_MEDIA_TYPES)}.", "code": "invalid_request"}, 415)
+            return _json({"matches": resolver.by_content(data, alg, most)})
+
+        @router.get(f"{ROOT}/manifests/{{manifest_id}}", summary="A manifest store, as it was signed")
+        @rated
+        def manifest(request: Request, manifest_id: str, active_only: ActiveOnly = False) -> Response:
+            row = resolver.picture(images.c.manifest_id == manifest_id)
+            store = parts.pictures.manifest(row.job_id, row.content_id)
+            return Response(active_manifest(store) if active_only else store, media_type="application/c2pa")
+
+        @router.get(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Proof that the manifest is in the log")
+        @rated
+        def receipt(request: Request, manifest_id: str) -> Response:
+            return _json(resolver.receipt(manifest_id, _root(request, desk)) | {"verified": True})
+
+        @router.post(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Does this receipt hold?")
+        @rated
+        def check(request: Request, manifest_id: str, body: Annotated[dict[str, Any], Body()]) -> Response:
+            return _json(resolver.checked(manifest_id, body))
+
+        @router.get(f"{ROOT}/services/supportedAlgorithms", summary="Watermarks and fingerprints resolved here")
+        async def algorithms() -> Response:
+            marks = [{"alg": name} for name in sorted(resolver.mark_algorithms)]
+            return _json({"watermarks": marks, "fingerprints": [{"alg": PDQ_ALGORITHM}]})
+
+        @router.get(f"{ROOT}/services/status", summary="Whether resolving works")
+        async def status() -> Response:
+            return _json({"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="seconds")})
+
+        @router.get(f"{ROOT}/services/capabilities", summary="What of the standard is supported")
+        async def capabilities() -> Response:
+            return _json({"c2paSpecificationVersion": SPEC_VERSION, "supportedCapabilities": ["queryByContent"]})
+
+        @router.get("/.well-known/c2pa-soft-binding-resolution", summary="Where soft bindings are resolved")
+        async def well_known(request: Request) -> Response:
+            root = _root(request, desk)
+            return _json(
+                {
+                    "apiEndpoint": root,
+                    "c2paSpecificationVersion": SPEC_VERSION,
+                    "statusEndpoint": f"{root}/services/status",
+                    "capabilitiesEndpoint": f"{root}/services/capabilities",
+                }
+            )
+
+        return router
+
+
+class _Resolver:
+    """Looks up delivered pictures; held ones do not exist here."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._parts = desk.parts
+        self._looks = Looks(desk.parts.engine)
+        self.mark_algorithms = frozenset(part.algorithm for part in desk.parts.watermarkers if part.marks)
+
+    def picture(self, condition: ColumnElement[bool]) -> Row[Any]:
+        """The delivered picture. Raises `NotFound`."""
+        with reading(self._parts.engine).connect() as connection:
+            row = connection.execute(select(images).where(condition, images.c.held.is_(False))).first()
+        if row is None:
+            raise NotFound("manifest")
+        return row
+
+    def by_binding(self, alg: str, value: str, most: int) -> Matches:
+        """Raises `BadRequest` for an algorithm that is not resolved here, and for a value that is none of it."""
+        binding = self._binding(alg, value)
+        if alg == PDQ_ALGORITHM:
+            return self._by_looks(binding.hex(), most)
+        try:
+            row = self.picture((images.c.mark == binding.hex()) & (images.c.mark_algorithm == alg))
+        except NotFound:
+            return []
+        return [{"manifestId": row.manifest_id}]
+
+    def by_content(self, data: bytes, alg: str | None, most: int) -> Matches:
+        """Best first. `alg`: only what this algorithm leads to. Raises `BadRequest`."""
+        if alg is not None and alg not in self.mark_algorithms | {PDQ_ALGORITHM}:
+            raise _unsupported(alg)
+        found = self._parts.verifier.check(data)
+        if found.verdict is Verdict.UNCHECKABLE:
+            raise BadRequest("body", "the picture cannot be opened", "Send a whole PNG, JPEG or WebP")
+        matches: Matches = []
+        detected = found.detection.algorithm if found.detection else PDQ_ALGORITHM
+        if found.record is not None and found.record.same_picture is not False and alg in (None, detected):
+            matches += self._recorded(found.record)
+        if found.pdq is not None and alg in (None, PDQ_ALGORITHM):
+            known = {match["manifestId"] for match in matches}
+            matches += [match for match in self._by_looks(found.pdq, most) if match["manifestId"] not in known]
+        return matches[:most]
+
+    def receipt(self, manifest_id: str, root: str) -> dict[str, Any]:
+        """The manifest's receipt, against the newest checkpoint. Raises `NotFound`."""
+        row = self.picture(images.c.manifest_id == manifest_id)
+        receipt = self._parts.ledger.receipt_for(row.job_id)
+        if receipt is None:
+            raise NotFound("receipt")
+        return {
+            "@context": _RECEIPT_CONTEXT,
+            "@type": _RECEIPT_TYPE,
+            "repository": {"uri": root, "manifestId": manifest_id},
+            "anchor": {
+                "uri": f"{root.removesuffix(ROOT)}/v1/log/checkpoint",
+                "parameters": {"vkey": self._parts.ledger.vkey},
+                "proof": {"format": "c2sp.org/tlog-proof@v1", "value": receipt.tlog_proof()},
+            },
+        }
+
+    def checked(self, manifest_id: str, said: dict[str, Any]) -> dict[str, Any]:
+        """`{"verified", "error"?}`: the proof holds under this log's key, and its entry is about this manifest."""
+        try:
+            text = said["anchor"]["proof"]["value"]
+            receipt = Receipt.from_tlog_proof(text)
+            verify_receipt(receipt, self._parts.ledger.vkey)
+        except (KeyError, TypeError, AttributeError):
+            return {"verified": False, "error": "anchor.proof.value is missing"}
+        except ReceiptInvalid as failure:
+            return {"verified": False, "error": str(failure)}
+        named = {orjson.loads(receipt.leaf).get("manifest_id"), (said.get("repository") or {}).get("manifestId")}
+        if named != {manifest_id}:
+            return {"verified": False, "error": "the receipt is about another manifest"}
+        return {"verified": True}
+
+    def _binding(self, alg: str, value: str) -> bytes:
+        sizes = dict.fromkeys(self.mark_algorithms, MARK_BYTES) | {PDQ_ALGORITHM: _PDQ_BYTES}
+        if alg not in sizes:
+            raise _unsupported(alg)
+        try:
+            binding = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            binding = b""
+        if len(binding) != sizes[alg]:
+            raise BadRequest("value", "not a value of this algorithm", f"Send base64 of {sizes[alg]} bytes")
+        return binding
+
+    def _by_looks(self, pdq: str, most: int) -> Matches:
+        near = self._looks.nearest(pdq, most)
+        return [
+            {
+                "manifestId": self.picture(images.c.content_id == look.content_id).manifest_id,
+                "similarityScore": round(100 * (1 - look.distance / 256)),
+            }
+            for look in near
+        ]
+
+    def _recorded(self, record: RecordMatch) -> Matches:
+        try:
+            row = self.picture(images.c.content_id == record.known.content_id)
+        except NotFound:
+            return []
+        score = None
+        if record.overlay is not None:
+            score = round(100 * record.overlay.correlation)
+        elif record.distance is not None:
+            score = round(100 * (1 - record.distance / 256))
+        return [{"manifestId": row.manifest_id} | ({} if score is None else {"similarityScore": score})]
+
+
+def _unsupported(alg: str) -> BadRequest:
+    return BadRequest("alg", "this algorithm is not resolved here", f"See {ROOT}/services/supportedAlgorithms")
+
+
+def _root(request: Request, desk: Desk) -> str:
+    return (desk.parts.settings.public_url or str(request.base_url)).rstrip("/") + ROOT
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
