@@ -9,9 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, wide_console
+from gateway.commands.policy_study import diff, explain, run_cases
 from gateway.settings import load_settings
 
 policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Read and check policies.")
+policy_app.command(epilog="Example: fluxgate policy explain default --category weapons --level 2")(explain)
+policy_app.command(epilog="Example: fluxgate policy diff default my-policy.toml --no-softer")(diff)
+policy_app.command("test", epilog="Example: fluxgate policy test cases.toml --policy my-policy.toml")(run_cases)
 
 
 @policy_app.callback()

@@ -1,4 +1,4 @@
-"""As much of json-formula (Adobe; JMESPath's projections, own literals and functions) as the C2PA rubrics are written in.
+"""As much of json-formula (Adobe; JMESPath's projections, own literals and functions) as the C2PA rubrics use.
 
 "text" is a string, 'name' a field, `json` a literal, $name a global, _name(…) another expression with its $args.
 Null has no fields and no elements; projections drop nulls; a pipe ends a projection.
@@ -183,9 +183,7 @@ class _Parser:
 def _projected(values: Node, rest: Node | None) -> Node:
     if rest is None:
         return values
-    return lambda here, scope: [
-        result for each in values(here, scope) if (result := rest(each, scope)) is not None
-    ]
+    return lambda here, scope: [result for each in values(here, scope) if (result := rest(each, scope)) is not None]
 
 
 def _binary(sign: str, left: Node, right: Node) -> Node:

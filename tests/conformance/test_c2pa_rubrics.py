@@ -35,7 +35,10 @@ def crjson(gateway: Gateway, kind: str, media_type: str) -> dict[str, Any]:
         claim = make_claim(mime, operation="edited", parent=parent, parent_media_type="image/jpeg")
     data = seal(gateway.sealing, make_picture(seed=2), claim).data
     settings = {"trust": {"user_anchors": gateway.anchors_pem}, "verify": {"verify_trust": True}}
-    with c2pa.Context.from_dict(settings) as context, c2pa.Reader(media_type, io.BytesIO(data), context=context) as file:
+    with (
+        c2pa.Context.from_dict(settings) as context,
+        c2pa.Reader(media_type, io.BytesIO(data), context=context) as file,
+    ):
         return cast("dict[str, Any]", json.loads(file.crjson()))
 
 

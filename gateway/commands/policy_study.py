@@ -1,0 +1,207 @@
+"""`fluxgate policy explain | diff | test`: what a policy would do, what a change of it changes, and whether it still
+does what it should."""
+
+import asyncio
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import typer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from rich.table import Table
+
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop, wide_console
+from gateway.settings import load_settings
+from policies.comparison import Difference, classifiers_named, differences, ladder
+from policies.evaluate import evaluate
+from policies.findings import Category, Finding, Stage
+from policies.loading import load_policy
+from policies.policy import Policy
+
+PolicyName = Annotated[str, typer.Argument(help="demo, default, strict, or a file.")]
+Level = Annotated[int, typer.Option("--level", min=0, max=3, help="Assurance level of the caller, 0 to 3.")]
+
+
+def explain(
+    policy: PolicyName,
+    category: Annotated[list[Category] | None, typer.Option(help="Only this category; may be given again.")] = None,
+    stage: Annotated[Stage | None, typer.Option(help="Only this stage.")] = None,
+    level: Level = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say what happens at which score: for each category, stage and classifier, the verdict and the rule behind it."""
+    found = load_policy(policy)
+    rows = [
+        {"category": name.value, "stage": where.value, "classifier": classifier, "steps": steps}
+        for name in category or Category
+        for where in ([stage] if stage else Stage)
+        for classifier in classifiers_named(found)
+        if len(steps := _said(found, name.value, where, classifier, level)) > 1 or steps[0]["verdict"] != "allow"
+    ]
+    if as_json:
+        typer.echo(orjson.dumps({"policy": found.name, "level": level, "rows": rows}).decode())
+        return
+    table = Table("category", "stage", "classifier", f"from score, at level {level}")
+    for row in rows:
+        said = ", ".join(
+            f"{step['score']:g} {step['verdict']}" + (f" ({', '.join(step['rules'])})" if step["rules"] else "")
+            for step in row["steps"]
+        )
+        table.add_row(row["category"], row["stage"], row["classifier"], said)
+    wide_console().print(table)
+
+
+def _said(policy: Policy, category: str, stage: Stage, classifier: str, level: int) -> list[dict[str, Any]]:
+    return [
+        {"score": step.score, "verdict": step.verdict.word, "rules": list(step.rules)}
+        for step in ladder(policy, category, stage, classifier, level)
+    ]
+
+
+def diff(
+    old: PolicyName,
+    new: PolicyName,
+    no_softer: Annotated[bool, typer.Option("--no-softer", help="Exit with 1 if anything gets softer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what changes from one policy to another, over every category, stage, classifier, level and score.
+
+    Exit codes: 0, or with --no-softer 1 if the second lets anything pass that the first did not.
+    """
+    found = differences(load_policy(old), load_policy(new))
+    softer = sum(each.softer for each in found)
+    if as_json:
+        typer.echo(orjson.dumps({"differences": [_row(each) for each in found], "softer": softer}).decode())
+    else:
+        table = Table("category", "stage", "classifier", "levels", "scores", "was", "becomes", "")
+        for group in _by_levels(found):
+            first = group[0]
+            levels = ", ".join(str(each.assurance) for each in group)
+            end = "1]" if first.below >= 1.0 else f"{first.below:g})"
+            table.add_row(
+                first.category, first.stage.value, first.classifier, levels, f"[{first.score:g}, {end}",
+                first.old.word, first.new.word, "[red]softer[/red]" if first.softer else "harder",
+            )  # fmt: skip
+        if found:
+            wide_console().print(table)
+        typer.echo(f"{len(found)} differences, {softer} of them softer." if found else "The two decide alike.")
+    raise typer.Exit(1 if no_softer and softer else 0)
+
+
+def _row(each: Difference) -> dict[str, Any]:
+    return {
+        "category": each.category, "stage": each.stage.value, "classifier": each.classifier, "level": each.assurance,
+        "from": each.score, "below": each.below, "old": each.old.word, "new": each.new.word, "softer": each.softer,
+    }  # fmt: skip
+
+
+def _by_levels(found: tuple[Difference, ...]) -> list[list[Difference]]:
+    groups: dict[tuple[Any, ...], list[Difference]] = {}
+    for each in found:
+        key = (each.category, each.stage, each.classifier, each.score, each.below, each.old, each.new)
+        groups.setdefault(key, []).append(each)
+    return list(groups.values())
+
+
+class GivenFinding(BaseModel):
+    """A finding as a case gives it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: Category | Literal["unanswered"]
+    score: float = Field(ge=0.0, le=1.0)
+    classifier: str = Field(min_length=1)
+
+
+class Case(BaseModel):
+    """One unit test of a policy: words for its real classifiers, or findings as if they had reported them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")
+    prompt: str | None = None
+    findings: tuple[GivenFinding, ...] = ()
+    stage: Stage = Stage.PROMPT
+    level: int = Field(default=1, ge=0, le=3)
+    expect: Literal["allow", "flag", "hold", "refuse"]
+    rule: str | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> "Case":
+        if (self.prompt is None) == (not self.findings):
+            raise ValueError("give a prompt or findings, one of the two")
+        if self.prompt is not None and self.stage is not Stage.PROMPT:
+            raise ValueError("a prompt is decided at the stage prompt")
+        return self
+
+
+class Cases(BaseModel):
+    """The file: `[[case]]` tables."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    case: tuple[Case, ...] = Field(min_length=1)
+
+
+def run_cases(
+    cases: Annotated[Path, typer.Argument(help="TOML file with [[case]] tables; see policies/README.md.")],
+    policy: Annotated[
+        str | None, typer.Option(help="demo, default, strict, or a file; default: the settings'.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Run a policy's unit tests: prompts through its real classifiers, or given findings, against the verdict wanted.
+
+    Names cases by id and never prints a prompt. Exit codes: 0 all as expected, 1 some not, 2 the file is not usable.
+    """
+    settings = load_settings(data_dir, {"policy": policy})
+    found = load_policy(settings.policy_name)
+    wanted = _read(cases)
+    results = asyncio.run(_results(settings, found, wanted))
+    wrong = [result for result in results if not result["ok"]]
+    if as_json:
+        typer.echo(orjson.dumps({"policy": found.name, "digest": found.digest, "cases": results}).decode())
+    else:
+        for result in wrong:
+            typer.echo(
+                f"FAILED {result['id']}: expected {result['expected']}, is {result['verdict']} {result['rules']}"
+            )
+        typer.echo(f"{len(results) - len(wrong)} of {len(results)} cases as expected under {found.name}.")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _read(file: Path) -> tuple[Case, ...]:
+    try:
+        return Cases.model_validate(tomllib.loads(file.read_text("utf-8"))).case
+    except (OSError, tomllib.TOMLDecodeError) as failure:
+        stop(f"{file} cannot be read as TOML: {failure}")
+    except ValidationError as failure:
+        faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in failure.errors())
+        stop(f"{file} is not usable: {faults}")
+
+
+async def _results(settings: Any, policy: Policy, cases: tuple[Case, ...]) -> list[dict[str, Any]]:
+    from gateway.wiring import screening_of
+
+    screening = screening_of(settings, policy) if any(case.prompt is not None for case in cases) else None
+    try:
+        results = []
+        for case in cases:
+            findings: tuple[Finding, ...] = tuple(
+                Finding(str(given.category), given.score, case.stage, given.classifier, "") for given in case.findings
+            )
+            if case.prompt is not None and screening is not None:
+                findings = await screening.prompt(case.prompt)
+            decision = evaluate(policy, findings, stage=case.stage, assurance=case.level)
+            rules = sorted({reason.rule for reason in decision.reasons if reason.verdict is decision.verdict})
+            expected = case.expect + (f" by {case.rule}" if case.rule else "")
+            ok = decision.verdict.word == case.expect and case.rule in (None, *rules)
+            results.append(
+                {"id": case.id, "ok": ok, "expected": expected, "verdict": decision.verdict.word, "rules": rules}
+            )
+        return results
+    finally:
+        if screening is not None:
+            screening.close()

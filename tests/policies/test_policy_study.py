@@ -1,0 +1,100 @@
+"""`fluxgate policy explain | diff | test`, and the comparison behind them: complete, honest about what is softer."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from policies.comparison import OTHER, differences, ladder
+from policies.evaluate import evaluate
+from policies.findings import Category, Finding, Stage
+from policies.loading import load_policy
+from policies.verdicts import Verdict
+from tests.policies.house_policy import POLICY, write_policy
+
+CASES = Path(__file__).with_name("cases.toml")
+SHIPPED = {name: load_policy(name) for name in ("demo", "default", "strict")}
+
+
+@given(
+    name=st.sampled_from(sorted(SHIPPED)),
+    category=st.sampled_from([*map(str, Category), "unanswered"]),
+    stage=st.sampled_from(list(Stage)),
+    classifier=st.sampled_from(["terms", "semantic", "clip", "pdq_list", "somebody"]),
+    level=st.integers(0, 3),
+    score=st.floats(0, 1),
+)
+def test_the_ladder_says_what_the_policy_decides_at_every_score(
+    name: str, category: str, stage: Stage, classifier: str, level: int, score: float
+) -> None:
+    steps = ladder(SHIPPED[name], category, stage, classifier, level)
+    said = max((step for step in steps if step.score <= score), key=lambda step: step.score)
+    finding = Finding(category, score, stage, classifier, "1")
+    assert said.verdict is evaluate(SHIPPED[name], [finding], stage=stage, assurance=level).verdict
+    assert [step.verdict for step in steps] == sorted(step.verdict for step in steps), "more score is never softer"
+
+
+def test_a_policy_does_not_differ_from_itself() -> None:
+    assert differences(SHIPPED["default"], SHIPPED["default"]) == ()
+
+
+def test_a_lowered_threshold_is_harder_and_a_raised_one_softer(tmp_path: Path) -> None:
+    one = load_policy(write_policy(tmp_path / "one"))
+    other = load_policy(write_policy(tmp_path / "other", POLICY.replace("other = 0.9", "other = 0.8")))
+    harder = differences(one, other)
+    assert {(each.score, each.below) for each in harder} == {(0.8, 0.9)}
+    assert OTHER in {each.classifier for each in harder}
+    assert "terms" not in {each.classifier for each in harder}, "it has a level of its own"
+    assert not any(each.softer for each in harder)
+    assert all(each.softer for each in differences(other, one))
+    assert all(each.new is Verdict.REFUSE for each in harder)
+    runner = CliRunner()
+    files = [str(tmp_path / name / "house.toml") for name in ("one", "other")]
+    assert runner.invoke(app, ["policy", "diff", *files, "--no-softer"]).exit_code == 0
+    softened = runner.invoke(app, ["policy", "diff", *reversed(files), "--no-softer"])
+    assert softened.exit_code == 1
+    assert "softer" in softened.output
+
+
+def test_explain_names_verdict_and_rule_at_each_score() -> None:
+    got = CliRunner().invoke(app, ["policy", "explain", "demo", "--category", "csae", "--stage", "prompt", "--json"])
+    (terms,) = [row for row in json.loads(got.stdout)["rows"] if row["classifier"] == "terms"]
+    assert terms["steps"][0] == {"score": 0.0, "verdict": "allow", "rules": []}
+    assert terms["steps"][-1]["verdict"] == "refuse"
+    assert terms["steps"][-1]["rules"][0].startswith("floor:")
+
+
+def test_the_shipped_policies_pass_their_unit_tests(tmp_path: Path) -> None:
+    got = CliRunner().invoke(app, ["policy", "test", str(CASES), "--policy", "demo", "--data-dir", str(tmp_path)])
+    assert got.exit_code == 0, got.output
+    assert "5 of 5 cases" in got.output
+
+
+def test_a_case_that_is_not_met_is_named_and_its_prompt_is_not_printed(tmp_path: Path) -> None:
+    file = tmp_path / "cases.toml"
+    file.write_text('[[case]]\nid = "apple"\nprompt = "a red apple"\nexpect = "refuse"\n')
+    got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)])
+    assert got.exit_code == 1
+    assert "FAILED apple: expected refuse, is allow" in got.output
+    assert "a red apple" not in got.output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "case"),
+        ('[[case]]\nid = "a"\nexpect = "allow"\n', "give a prompt or findings"),
+        ('[[case]]\nid = "a"\nprompt = "x"\nexpect = "perhaps"\n', "expect"),
+        ("[[case", "cannot be read as TOML"),
+    ],
+)
+def test_a_file_that_is_not_usable_says_why(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "cases.toml"
+    file.write_text(text)
+    got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)])
+    assert got.exit_code == 2
+    assert said in got.output
