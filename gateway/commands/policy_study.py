@@ -32,7 +32,7 @@ def explain(
 ) -> None:
     """Say what happens at which score: for each category, stage and classifier, the verdict and the rule behind it."""
     found = load_policy(policy)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"category": name.value, "stage": where.value, "classifier": classifier, "steps": steps}
         for name in category or Category
         for where in ([stage] if stage else Stage)
