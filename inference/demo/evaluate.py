@@ -145,7 +145,7 @@ def write_figures(folder: Path, *, count: int = 200, judge: Judge | None = None,
     figures["seconds_per_picture"] = {
         "median": round(float(np.median(artist.seconds)), 3),
         "slowest": round(max(artist.seconds), 3),
-        "what": f"256x256, {artist.card.default_steps} steps, two CPU threads, other work going on",
+        "what": f"256x256, {artist.card.default_steps} steps, two CPU threads",
     }
     FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=2))
@@ -218,6 +218,15 @@ def _plot(pen: Any, frame: tuple[int, int, int, int], title: str, points: Sequen
     pen.text((x1 - 90, y1 + 6), f"step {int(steps[-1])}", "black", font)
 
 
+def judge_of(name: str | None) -> Judge | None:
+    """The judge called `module:function`, if one is named."""
+    if name is None:
+        return None
+    module, _, function = name.partition(":")
+    judge: Judge = getattr(importlib.import_module(module), function)
+    return judge
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -228,11 +237,8 @@ def main() -> None:
     parser.add_argument("--judge", help="a second judge, module:function")
     parser.add_argument("--no-sheet", action="store_true", help="figures only")
     arguments = parser.parse_args()
-    judge = None
-    if arguments.judge:
-        module, _, function = arguments.judge.partition(":")
-        judge = getattr(importlib.import_module(module), function)
     began = time.monotonic()
+    judge = judge_of(arguments.judge)
     write_figures(arguments.model, count=arguments.count, judge=judge, with_sheet=not arguments.no_sheet)
     print(f"{time.monotonic() - began:.0f} s")
 

@@ -37,8 +37,8 @@ _SHEET = {
     "licence": "Apache-2.0",
     "commercial_use": True,
     "default_size": [256, 256],
-    "min_side": 64,
-    "max_side": 512,
+    "min_side": 256,
+    "max_side": 256,
     "default_steps": STEPS,
     "max_steps": 50,
     "text_tokens": T5_TOKENS,
@@ -82,14 +82,15 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="model folder to replace (default: the shipped one)")
     parser.add_argument("--no-figures", action="store_true", help="leave the figures as they are")
+    parser.add_argument("--judge", help="a second judge for the figures, module:function")
     arguments = parser.parse_args()
     ship(arguments.run, arguments.out)
     print(f"{arguments.out}: {sum(path.stat().st_size for path in arguments.out.rglob('*.*')):,} bytes")
     if not arguments.no_figures:
-        from inference.demo.evaluate import write_curves, write_figures
+        from inference.demo.evaluate import judge_of, write_curves, write_figures
 
         write_curves(arguments.run)
-        write_figures(arguments.out)
+        write_figures(arguments.out, judge=judge_of(arguments.judge))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,11 @@
 """The whole house in this process, spoken to through ASGI from ordinary test functions."""
 
 import asyncio
-import atexit
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,21 +18,12 @@ from gateway.auth.key_store import KeyStore
 from gateway.data_folder import DataFolder, open_data_folder
 from gateway.settings import load_settings
 from gateway.wiring import Parts, wire
+from inference.demo import WEIGHTS
 
 Result = TypeVar("Result")
 POLICY = Path(__file__).with_name("policy.toml")
 SIZE = 256  # the smallest that holds a watermark
 HARMLESS = "a red apple on a wooden table"
-
-
-@cache
-def model_folder() -> str:
-    """A small untrained model of the real classes, built once for all houses of a test run."""
-    from tests.untrained import build  # loads torch and diffusers, which a server process has no need of here
-
-    scratch = Path(tempfile.mkdtemp(prefix="walk-model-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    return str(build(scratch / "untrained"))
 
 
 def walk_settings(path: Path, **changes: Any) -> dict[str, Any]:
@@ -45,7 +32,7 @@ def walk_settings(path: Path, **changes: Any) -> dict[str, Any]:
         "policy": str(POLICY),
         "provider": "Walk Test House",
         "engine": "switched_flux",
-        "model": model_folder(),
+        "model": str(WEIGHTS),
         "watermarker": "switched_mark",
         "signer": "switched_signer",
         "parts": {

@@ -44,7 +44,7 @@ def test_a_stripped_copy_leads_to_its_manifest_and_its_receipt(the_house: House,
     assert got.status_code == 200, got.text
     first = got.json()["matches"][0]
     assert first["manifestId"] == delivered["manifest_id"]
-    assert first.get("similarityScore", 100) > 85, "untrained noise may be too plain to be compared by its looks"
+    assert first["similarityScore"] > 85
 
     store = ask(the_house, "GET", f"/manifests/{quote(first['manifestId'])}")
     assert store.headers["content-type"] == "application/c2pa"
@@ -69,8 +69,6 @@ def test_binding_values_lead_there_too(the_house: House, delivered: dict[str, An
         (offered["fingerprints"][0]["alg"], bytes.fromhex(delivered["pdq"])),
     ):
         query = {"alg": alg, "value": base64.b64encode(value).decode()}
-        if delivered["pdq_quality"] < 50 and "pdq" in alg:
-            continue  # too plain to be known by its looks
         for got in (
             ask(the_house, "GET", "/matches/byBinding", params=query),
             ask(the_house, "POST", "/matches/byBinding", json=query),
