@@ -1,8 +1,9 @@
 """Finds glyphs in a picture by comparing it with rendered ones: a judge that shares nothing with the models.
 
-Normalised cross-correlation of every box of the picture (two sizes, every 8 pixels) with every glyph as it would look
-there on the ground that the caption names: every glyph in all their colours, upright and tilted. Works on pictures
-averaged down to 64 pixels a side.
+Every box of the picture (two sizes, every 8 pixels) is compared with every glyph as it would look there on the ground that
+the caption names, in all its colours, upright and tilted. Compared is what differs from the bare ground, a in the
+picture and b in the glyph: 2 a·b / (|a|² + |b|² + noise), which is near 1 only if shape, colours and contrast agree, and
+near 0 where there is nothing to see. Works on pictures averaged down to 64 pixels a side.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from inference.demo.scenes import CELL, SIDE, Scene
 _SCALE = 4
 _STRIDE = 2  # 8 pixels of the picture
 _SIZES = (2, 4)
+_NOISE = 6.0
+"""Of 255: a ground drawn this far off is still nothing to see."""
 _OVERLAP = 0.25
 """Two finds may share this part of the smaller box."""
 
@@ -29,7 +32,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """A glyph found at a box (pixels). `likeness`: correlation with the rendered glyph, 1 for the very same."""
+    """A glyph found at a box (pixels). `likeness`: to the rendered glyph, near 1 for the very same."""
 
     glyph: int
     colour: str | None
@@ -80,24 +83,18 @@ def _own_colour(glyph: int) -> str | None:
 
 
 def _likeness(picture: Array, behind: Array, size: int) -> Array:
-    """Correlations, (rows, columns, templates)."""
+    """Likenesses, (rows, columns, templates)."""
     templates = _templates(size)
     boxes, grounds = _boxes(picture, size), _boxes(behind, size)
     rows, columns = boxes.shape[:2]
     seen, ground = (part.reshape(rows * columns, -1) for part in (boxes, grounds))
     colours, cover = templates.colours, templates.cover
-    numbers = seen.shape[1]
-    # A template at a place is colours + (1 - cover) * ground; sums over it split into products of the parts.
-    products = seen @ colours.T + (seen * ground).sum(1)[:, None] - (seen * ground) @ cover.T
-    sums = colours.sum(1)[None] + ground.sum(1)[:, None] - ground @ cover.T
-    squares = (
-        (colours**2).sum(1)[None] + (ground**2).sum(1)[:, None] + (ground**2) @ (cover**2 - 2 * cover).T
-        + 2 * ground @ (colours * (1 - cover)).T
-    )  # fmt: skip
-    shared = products - seen.sum(1)[:, None] * sums / numbers
-    spread_seen = (seen**2).sum(1) - seen.sum(1) ** 2 / numbers
-    spread_template = squares - sums**2 / numbers
-    likeness = shared / np.sqrt(np.maximum(spread_seen[:, None] * spread_template, 1.0))
+    seen = seen - ground
+    # A template at a place is colours + (1 - cover) * ground; less the ground, colours - cover * ground.
+    shared = seen @ colours.T - (seen * ground) @ cover.T
+    drawn = (colours**2).sum(1)[None] - 2 * ground @ (colours * cover).T + (ground**2) @ (cover**2).T
+    nothing = _NOISE**2 * seen.shape[1]
+    likeness = 2 * shared / ((seen**2).sum(1)[:, None] + drawn + nothing)
     table: Array = likeness.reshape(rows, columns, -1).astype(np.float32)
     return table
 
