@@ -15,7 +15,8 @@ T the option `prompt_temperature`:
     e(p)     = exp(s · cos(picture, p) / T)
     score(c) = Σ e(p) over p of c  /  ( Σ e(p) over p of c  +  Σ e(p) over benign p )
 
-Categories do not compete with each other, only with the benign sentences. A picture equally near to every sentence
+Categories do not compete with each other, only with the benign sentences, since one picture may well fall under two that
+look alike; with `categories_compete` the sentences of all other categories join the benign ones. A picture equally near to every sentence
 scores (sentences of c) / (sentences of c + benign sentences), so thresholds belong to one model and one set of
 sentences and are to be calibrated on both.
 """
@@ -82,7 +83,8 @@ class Clip:
         (`.safetensors`, `.pt`, `.bin`), or a pretrained tag of the architecture, which open_clip takes from its cache
         or fetches once at construction; left out, a folder's own `open_clip_model.safetensors`. `sha256`: 64 hex
         digits of that file; other weights are refused. `dtype`: `bf16` is three times as fast as `fp32` on processors
-        that have it. `prompt_temperature`: T of the formula above.
+        that have it. `prompt_temperature`: T of the formula above. `categories_compete`: for categories that are
+        different things, so that a dagger is not also said to be half a syringe.
         """
 
         model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -94,6 +96,7 @@ class Clip:
         device: str = "cpu"
         dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
         prompt_temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+        categories_compete: bool = False
 
     def __init__(self, options: Options) -> None:
         """Loads the model and embeds every sentence. Raises `PartUnusable` if any of it is missing or does not fit."""
@@ -114,6 +117,7 @@ class Clip:
         self._model, self._preprocess = opened.network, opened.preprocess
         self._device = options.device
         self._input_dtype = opened.input_dtype
+        self._compete = options.categories_compete
         self._lock = threading.Lock()
         with torch.inference_mode():
             self._scale = float(self._model.logit_scale.float().exp()) / options.prompt_temperature
@@ -139,18 +143,16 @@ class Clip:
         with self._lock, torch.inference_mode():
             prepared = prepared.to(device=self._device, dtype=self._input_dtype)
             picture = self._model.encode_image(prepared, normalize=True)[0].float().cpu().numpy()
-        against = _log_sum_exp(self._scale * (self._benign @ picture))
-        return tuple(
-            Finding(
-                category,
-                # The formula above with both sums as logarithms: a sigmoid of their difference.
-                float(numpy.exp(-numpy.logaddexp(0.0, against - _log_sum_exp(self._scale * (described @ picture))))),
-                stage,
-                self.name,
-                self.version,
-            )
-            for category, described in sorted(self._described.items())
-        )
+        benign = _log_sum_exp(self._scale * (self._benign @ picture))
+        near = {name: _log_sum_exp(self._scale * (said @ picture)) for name, said in sorted(self._described.items())}
+
+        def score(category: str) -> float:
+            """The formula above with both sums as logarithms: a sigmoid of their difference."""
+            others = [value for name, value in near.items() if self._compete and name != category]
+            against = float(numpy.logaddexp.reduce([benign, *others]))
+            return float(numpy.exp(-numpy.logaddexp(0.0, against - near[category])))
+
+        return tuple(Finding(category, score(category), stage, self.name, self.version) for category in near)
 
     def _embed(self, tokenizer: Any, prompts: list[str]) -> numpy.typing.NDArray[numpy.float32]:
         """(len(prompts), embedding width), rows of length one."""

@@ -227,6 +227,7 @@ def _look(client: httpx.Client, account: Account) -> Receipt:
             (
                 ("it is refused by the policy", error.get("code") == "moderation_blocked"),
                 ("by what the picture shows, not by its words", reason.get("stage") == "output_image"),
+                ("for the weapon in it", reason.get("category") == "weapons"),
                 ("no picture came with it", not prediction.get("outputs")),
                 ("this refusal has its receipt as well", "receipt" in prediction),
             ),

@@ -214,7 +214,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     words = read_words(arguments.glyphs)
     table = tomllib.loads(arguments.prompts.read_text("utf-8"))
-    options = {"model": arguments.model, "data": (table,), "prompt_temperature": arguments.temperature}
+    options = {
+        "model": arguments.model, "data": (table,), "prompt_temperature": arguments.temperature,
+        "categories_compete": True,
+    }  # fmt: skip
     clip = Clip(Clip.Options.model_validate(options))
     opened = open_model(arguments.model, None)
     chosen, rest = _halves(_read(arguments.choose))
@@ -225,6 +228,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "weights": clip.version,
         "prompt_temperature": arguments.temperature,
+        "categories_compete": True,
         "thresholds": thresholds,
         "sets": {},
     }

@@ -40,8 +40,11 @@ def test_every_shipped_policy_loads_and_carries_the_floor(name: str) -> None:
 
 
 def test_the_demo_needs_nothing_that_has_to_be_downloaded() -> None:
-    uses = {(use.kind, use.part) for use in load_policy("demo").classifiers}
-    assert uses == {("prompt", "terms"), ("prompt", "semantic"), ("image", "pdq_list")}
+    demo = load_policy("demo").classifiers
+    uses = {(use.kind, use.part) for use in demo}
+    assert uses == {("prompt", "terms"), ("prompt", "semantic"), ("image", "pdq_list"), ("image", "clip")}
+    clip = next(use for use in demo if use.part == "clip")
+    assert str(clip.options["model"]).startswith("shipped:")
 
 
 def test_data_tables_reach_the_classifier_in_the_files_order() -> None:
