@@ -15,10 +15,10 @@ T the option `prompt_temperature`:
     e(p)     = exp(s · cos(picture, p) / T)
     score(c) = Σ e(p) over p of c  /  ( Σ e(p) over p of c  +  Σ e(p) over benign p )
 
-Categories do not compete with each other, only with the benign sentences, since one picture may well fall under two that
-look alike; with `categories_compete` the sentences of all other categories join the benign ones. A picture equally near to every sentence
-scores (sentences of c) / (sentences of c + benign sentences), so thresholds belong to one model and one set of
-sentences and are to be calibrated on both.
+Categories do not compete with each other, only with the benign sentences, since one picture may well fall under two
+that look alike; with `categories_compete` the sentences of all other categories join the benign ones. A picture equally
+near to every sentence scores (sentences of c) / (sentences of c + benign sentences), so thresholds belong to one model
+and one set of sentences and are to be calibrated on both.
 """
 
 import threading

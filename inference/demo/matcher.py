@@ -1,9 +1,9 @@
 """Finds glyphs in a picture by comparing it with rendered ones: a judge that shares nothing with the models.
 
-Every box of the picture (two sizes, every 8 pixels) is compared with every glyph as it would look there on the ground that
-the caption names, in all its colours, upright and tilted. Compared is what differs from the bare ground, a in the
-picture and b in the glyph: 2 a·b / (|a|² + |b|² + noise), which is near 1 only if shape, colours and contrast agree, and
-near 0 where there is nothing to see. Works on pictures averaged down to 64 pixels a side.
+Every box of the picture (two sizes, every 8 pixels) is compared with every glyph as it would look there on the ground
+that the caption names, in all its colours, upright and tilted. Compared is what differs from the bare ground, a in the
+picture and b in the glyph: 2 a·b / (|a|² + |b|² + noise), which is near 1 only if shape, colours and contrast agree,
+and near 0 where there is nothing to see. Works on pictures averaged down to 64 pixels a side.
 """
 
 from collections.abc import Sequence
