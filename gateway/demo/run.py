@@ -84,7 +84,7 @@ def run(out: Path, data_dir: Path, account: Account) -> bool:
     with account.working("Auditing the log from its own files"):
         _audit(data_dir, out, (delivery.receipt, refusal, second_refusal), account)
     account.write_page(
-        out / "index.html", {"benign": BENIGN, "refused": REFUSED, "model": delivery.prediction["model"]}
+        out / "index.html", {"benign": BENIGN, "refused": REFUSED, "model": _called(delivery.prediction["model"])}
     )
     return account.held
 
@@ -124,7 +124,7 @@ def _furnish(data_dir: Path, account: Account) -> str:
 
 def _serve(client: httpx.Client, url: str, account: Account) -> None:
     health = client.get("/health").json()
-    models = ", ".join(f"{m['id']}{'' if m['trained'] else ' (untrained)'}" for m in health["models"])
+    models = ", ".join(_called(model["id"]) for model in health["models"])
     gaps = sum(len(gap["categories"]) for gap in health["accepted_gaps"])
     account.tell(
         Step(
@@ -139,6 +139,11 @@ def _serve(client: httpx.Client, url: str, account: Account) -> None:
             ),
         )
     )
+
+
+def _called(model: str) -> str:
+    """What a reader is told of the model: the one that comes along never passes for another."""
+    return "the pictogram model (fluxgate/pictograms), which is not FLUX.1" if model == "fluxgate/pictograms" else model
 
 
 def _ask(client: httpx.Client, prompt: str) -> dict[str, Any]:
