@@ -32,7 +32,7 @@ class Looks:
     """Delivered pictures with a meaningful hash; every search first takes in what was recorded since. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._lock = threading.Lock()
         self._hashes: npt.NDArray[np.uint64] = np.empty((1024, _WORDS), np.uint64)
         self._ids: list[str] = []
@@ -55,7 +55,7 @@ class Looks:
         asked = select(images.c.content_id, images.c.pdq, images.c.created_at).where(
             images.c.created_at >= since, images.c.pdq_quality >= PDQ_LEAST_QUALITY, images.c.held.is_(False)
         )
-        with reading(self._engine).connect() as connection:
+        with reading(self.engine).connect() as connection:
             rows = [row for row in connection.execute(asked) if row.content_id not in self._known]
         for row in rows:
             if len(self._ids) == len(self._hashes):

@@ -20,7 +20,8 @@ from provenance.watermarkers import Pixels, Watermarker
 class Verifier:
     """Verification with this gateway's records behind it, or none. Safe to use from many threads.
 
-    `originals`: the stored pictures, to lay copies over.
+    `looks`: the records; without them only the file itself is judged. `originals`: the stored pictures, to lay copies
+    over.
     """
 
     def __init__(
@@ -28,10 +29,10 @@ class Verifier:
         reader: ManifestReader,
         watermarkers: tuple[Watermarker, ...],
         limits: Limits,
-        engine: Engine | None = None,
+        looks: Looks | None = None,
         originals: Pictures | None = None,
     ) -> None:
-        lookups = None if engine is None else _lookups(engine, originals)
+        lookups = None if looks is None else _lookups(looks, originals)
         self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
 
     def check(self, data: bytes) -> Verification:
@@ -39,8 +40,8 @@ class Verifier:
         return verify(self._parts, data)
 
 
-def _lookups(engine: Engine, originals: Pictures | None) -> Lookups:
-    looks = Looks(engine)
+def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
+    engine = looks.engine
 
     def by_looks(wanted: str) -> KnownImage | None:
         near = looks.nearest(wanted)

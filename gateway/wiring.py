@@ -13,6 +13,7 @@ from gateway.auth.key_store import KeyStore
 from gateway.data_folder import DataFolder
 from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
+from gateway.looks import Looks
 from gateway.marks import watermarkers
 from gateway.parts import BootError, build_part
 from gateway.pictures import Pictures
@@ -53,6 +54,7 @@ class Parts:
     dispatcher: Dispatcher
     sealing: Sealing
     watermarkers: tuple[Watermarker, ...]
+    looks: Looks
     verifier: Verifier
     ledger: Ledger
     records: Records
@@ -101,6 +103,7 @@ def wire(folder: DataFolder) -> Parts:
     blobs = Blobs(folder.blob_url)
     pictures = Pictures(blobs)
     file_limits = FileLimits(settings.max_upload_bytes, settings.max_upload_pixels)
+    looks = Looks(folder.engine)
     # 6. Who may ask, and how much.
     store = KeyStore(folder.engine, folder.pepper)
     limit_settings = LimitSettings(**settings.limits.model_dump())
@@ -111,7 +114,8 @@ def wire(folder: DataFolder) -> Parts:
         dispatcher=dispatcher,
         sealing=sealing,
         watermarkers=known_marks,
-        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, folder.engine, pictures),
+        looks=looks,
+        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,

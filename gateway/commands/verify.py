@@ -40,6 +40,7 @@ def verify_command(
 
 def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, Any], int]:
     from gateway.data_folder import open_data_folder
+    from gateway.looks import Looks
     from gateway.marks import watermarkers
     from gateway.pictures import Pictures
     from gateway.settings import load_settings
@@ -54,8 +55,8 @@ def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, 
     folder = open_data_folder(data_dir, settings) if own.is_file() else None
     limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
     reader = ManifestReader(trusted.read_text("ascii") if trusted else "")
-    engine, originals = (folder.engine, Pictures(Blobs(folder.blob_url))) if folder else (None, None)
-    found = Verifier(reader, watermarkers(settings, folder), limits, engine, originals).check(data)
+    looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
+    found = Verifier(reader, watermarkers(settings, folder), limits, looks, originals).check(data)
     return to_dict(found), found.exit_code
 
 

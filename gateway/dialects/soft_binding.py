@@ -15,15 +15,16 @@ import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.limits import public_limiter, public_rate
-from gateway.looks import Looks
 from gateway.problems import Problem
 from gateway.store.database import reading
 from gateway.store.schema import images
+from provenance.errors import LedgerUnavailable
 from provenance.fingerprint import PDQ_ALGORITHM
 from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
 from provenance.manifest_store import active_manifest
@@ -107,7 +108,8 @@ class SoftBinding:
         @router.get(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Proof that the manifest is in the log")
         @rated
         def receipt(request: Request, manifest_id: str) -> Response:
-            return _json(resolver.receipt(manifest_id, _root(request, desk)) | {"verified": True})
+            found = resolver.receipt(manifest_id, _root(request, desk))
+            return _json(found | resolver.checked(manifest_id, found))
 
         @router.post(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Does this receipt hold?")
         @rated
@@ -120,8 +122,9 @@ class SoftBinding:
             return _json({"watermarks": marks, "fingerprints": [{"alg": PDQ_ALGORITHM}]})
 
         @router.get(f"{ROOT}/services/status", summary="Whether resolving works")
-        async def status() -> Response:
-            return _json({"status": "ok", "timestamp": datetime.now(UTC).isoformat(timespec="seconds")})
+        def status() -> Response:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            return _json({"status": "ok" if resolver.answers() else "down", "timestamp": now})
 
         @router.get(f"{ROOT}/services/capabilities", summary="What of the standard is supported")
         async def capabilities() -> Response:
@@ -147,8 +150,17 @@ class _Resolver:
 
     def __init__(self, desk: Desk) -> None:
         self._parts = desk.parts
-        self._looks = Looks(desk.parts.engine)
+        self._looks = desk.parts.looks
         self.mark_algorithms = frozenset(part.algorithm for part in desk.parts.watermarkers if part.marks)
+
+    def answers(self) -> bool:
+        """Whether records and log can be read."""
+        try:
+            self._looks.nearest("0" * 64)
+            self._parts.ledger.latest_checkpoint()
+        except (SQLAlchemyError, LedgerUnavailable):
+            return False
+        return True
 
     def picture(self, condition: ColumnElement[bool]) -> Row[Any]:
         """The delivered picture. Raises `NotFound`."""
@@ -205,15 +217,14 @@ class _Resolver:
     def checked(self, manifest_id: str, said: dict[str, Any]) -> dict[str, Any]:
         """`{"verified", "error"?}`: the proof holds under this log's key, and its entry is about this manifest."""
         try:
-            text = said["anchor"]["proof"]["value"]
-            receipt = Receipt.from_tlog_proof(text)
+            repository = said["repository"]["manifestId"]
+            receipt = Receipt.from_tlog_proof(said["anchor"]["proof"]["value"])
             verify_receipt(receipt, self._parts.ledger.vkey)
         except (KeyError, TypeError, AttributeError):
-            return {"verified": False, "error": "anchor.proof.value is missing"}
+            return {"verified": False, "error": "repository.manifestId or anchor.proof.value is missing"}
         except ReceiptInvalid as failure:
             return {"verified": False, "error": str(failure)}
-        named = {orjson.loads(receipt.leaf).get("manifest_id"), (said.get("repository") or {}).get("manifestId")}
-        if named != {manifest_id}:
+        if not orjson.loads(receipt.leaf).get("manifest_id") == repository == manifest_id:
             return {"verified": False, "error": "the receipt is about another manifest"}
         return {"verified": True}
 

@@ -81,6 +81,7 @@ def test_binding_values_lead_there_too(the_house: House, delivered: dict[str, An
 def test_receipts_are_checked_and_others_are_told_apart(the_house: House, delivered: dict[str, Any]) -> None:
     path = f"/manifests/{quote(delivered['manifest_id'])}/receipts"
     receipt = ask(the_house, "GET", path).json()
+    assert receipt["verified"] is True
     assert ask(the_house, "POST", path, json=receipt).json() == {"verified": True}
     renamed = {**receipt, "repository": {**receipt["repository"], "manifestId": "urn:c2pa:other"}}
     assert ask(the_house, "POST", path, json=renamed).json()["verified"] is False
@@ -89,7 +90,8 @@ def test_receipts_are_checked_and_others_are_told_apart(the_house: House, delive
     lines[2] = "index 0" if lines[2] != "index 0" else "index 1"
     forged["anchor"]["proof"]["value"] = "\n".join(lines)
     assert ask(the_house, "POST", path, json=forged).json()["verified"] is False
-    assert ask(the_house, "POST", path, json={"anchor": []}).json()["verified"] is False
+    for broken in ({"anchor": []}, {**receipt, "repository": "text"}, {**receipt, "anchor": {"proof": {"value": 7}}}):
+        assert ask(the_house, "POST", path, json=broken).json()["verified"] is False
 
 
 def test_bad_questions_get_clear_answers(the_house: House) -> None:
