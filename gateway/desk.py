@@ -25,7 +25,7 @@ from gateway.statements import Statement
 from gateway.store.database import reading
 from gateway.store.schema import images
 from gateway.wiring import Parts
-from inference.engines import MAX_SEED, ModelCard, RenderOrder, check_order
+from inference.engines import AS_DRAWN, MAX_REFERENCES, MAX_SEED, Finish, ModelCard, RenderOrder, check_order
 from inference.errors import OrderRefused, UnknownModel
 from provenance.errors import LedgerUnavailable
 
@@ -48,6 +48,9 @@ class Wish:
     upload: str | None = None
     strength: float = 0.6
     end_user: str | None = None
+    mask: str | None = None
+    references: tuple[str, ...] = ()
+    finish: Finish = AS_DRAWN
 
 
 class Desk:
@@ -128,6 +131,9 @@ class Desk:
             upload=wish.upload,
             strength=wish.strength,
             end_user=wish.end_user,
+            mask=wish.mask,
+            references=wish.references,
+            finish=wish.finish,
         )
         try:
             check_order(
@@ -140,6 +146,7 @@ class Desk:
                     guidance=request.guidance,
                     seed=request.seed,
                     strength=request.strength,
+                    finish=request.finish,
                 ),
                 card,
             )
@@ -148,8 +155,17 @@ class Desk:
         least = self.parts.sealing.parts.watermarker.min_pixels
         if request.width * request.height < least:
             raise bad("width", f"the picture has fewer than {least} pixels, too few for a watermark", "Ask for more")
-        if request.upload and "image" not in card.modes:
-            raise bad("upload", "this model does not start from a picture", "Leave it out, or choose another model")
+        for field, asked, mode in (
+            ("upload", request.upload, "image"),
+            ("mask", request.mask, "inpaint"),
+            ("references", request.references, "references"),
+        ):
+            if asked and mode not in card.modes:
+                raise bad(field, "this model cannot work with it", "Leave it out, or choose another model")
+        if request.mask and not request.upload:
+            raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")
+        if len(request.references) > MAX_REFERENCES:
+            raise bad("references", "are too many", f"Send at most {MAX_REFERENCES}")
         return request
 
     async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
@@ -157,8 +173,8 @@ class Desk:
 
         Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
         """
-        if request.upload:
-            await self.parts.uploads.exists(request.upload, who.tenant)
+        for upload in request.uploads:
+            await self.parts.uploads.exists(upload, who.tenant)
         await self.parts.limits.spend(who, request.cost)
         try:
             work = await self.jobs.accept(who, request)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.statements import Statement
+from inference.engines import AS_DRAWN, Finish
 from provenance.log.receipts import Receipt
 
 
@@ -12,8 +13,9 @@ class ImageRequest:
     """One picture asked for, checked and completed with defaults by a dialect.
 
     `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how
-    far an edit may move away from `upload`, the id of a picture this tenant sent in before. `end_user`: the caller's
-    pseudonym for its own user; only a salted commitment of it is ever logged.
+    far an edit may move away from `upload`, the id of a picture this tenant sent in before. `mask`: another, white
+    where `upload` is to be painted anew. `references`: others, to look at beside the words. `finish`: what is done to
+    the drawn pixels. `end_user`: the caller's pseudonym for its own user; only a salted commitment of it is logged.
     """
 
     id: str
@@ -31,6 +33,14 @@ class ImageRequest:
     upload: str | None = None
     strength: float = 0.6
     end_user: str | None = None
+    mask: str | None = None
+    references: tuple[str, ...] = ()
+    finish: Finish = AS_DRAWN
+
+    @property
+    def uploads(self) -> tuple[str, ...]:
+        """Ids of all pictures it needs."""
+        return (*filter(None, (self.upload, self.mask)), *self.references)
 
     @property
     def cost(self) -> float:

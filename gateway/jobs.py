@@ -29,6 +29,7 @@ from gateway.store.database import reading
 from gateway.store.schema import jobs
 from gateway.store.vault import VaultError
 from gateway.wiring import Parts
+from inference.engines import Finish
 
 log = logging.getLogger("fluxgate.jobs")
 
@@ -266,6 +267,9 @@ def _unpack(data: bytes) -> ImageRequest:
     try:
         values = orjson.loads(data)
         values["created_at"] = datetime.fromisoformat(values["created_at"]).astimezone(UTC)
+        values["references"] = tuple(values["references"])
+        palette = tuple(tuple(colour) for colour in values["finish"]["palette"])
+        values["finish"] = Finish(palette, values["finish"]["enlarge"])
         return ImageRequest(**values)
     except (KeyError, TypeError, ValueError) as failure:
         raise VaultError("a stored request is not of this version's form") from failure

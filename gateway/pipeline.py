@@ -1,6 +1,6 @@
 """THE MAIN PATH. Read this first: how one request becomes a sealed picture, a refusal, or a failure with a name.
 
-    1. Read the words, and any picture sent in, before spending anything on them.
+    1. Read the words, and the pictures sent in, before spending anything on them.
     2. Decide. Anything that holds or refuses stops here, with a receipt.
     3. Render.
     4. Look at the picture before anyone else does, and decide again: a decision only ever gets harder.
@@ -43,11 +43,12 @@ async def produce(
     case = Case(request, who, parts.policy, attempt)
     record = parts.records
     try:
-        # 1. Read the words, and any picture sent in.
-        picture = await parts.uploads.open(request.upload, who.tenant) if request.upload else None
+        # 1. Read the words, and every picture sent in, with what its credentials say.
+        sent = await parts.uploads.open(request, who.tenant)
         case.decide(await parts.screening.prompt(request.prompt), Stage.PROMPT)
-        if picture is not None:
-            case.decide(await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE), Stage.INPUT_IMAGE)
+        for picture in sent.pictures:
+            seen = await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE)
+            case.decide((*seen, *picture.findings), Stage.INPUT_IMAGE)
 
         # 2. Decide.
         if case.decision.stops:
@@ -62,8 +63,11 @@ async def produce(
             steps=request.steps,
             guidance=request.guidance,
             seed=request.seed,
-            init_pixels=picture.pixels if picture else None,
+            init_pixels=sent.parent.pixels if sent.parent else None,
             strength=request.strength,
+            mask=sent.mask,
+            references=tuple(picture.pixels for picture in sent.references),
+            finish=request.finish,
         )
         rendering = await parts.dispatcher.render(order, progress=progress, cancel=cancel)
 
@@ -73,7 +77,7 @@ async def produce(
             return await record.stopped(case)
 
         # 5. Seal.
-        sealed = await parts.sealing.seal(rendering, request, picture)
+        sealed = await parts.sealing.seal(rendering, request, sent)
         await parts.pictures.keep(request.id, sealed.content_id, sealed.image)
     except UNRECORDABLE:
         raise

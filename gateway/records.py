@@ -114,8 +114,8 @@ class Records:
             sha256=picture.sha256,
             manifest_id=picture.manifest_id,
             mark=picture.mark.hex(),
-            width=case.request.width,
-            height=case.request.height,
+            width=picture.width,
+            height=picture.height,
             model=rendering.model_id,
         )
         try:
@@ -196,8 +196,8 @@ def _commitments(salt: bytes, case: Case) -> dict[str, str]:
         values["prompt"] = case.request.prompt.encode()
     if case.request.end_user is not None:
         values["end_user"] = commitment_bytes(case.who.tenant, case.request.end_user)
-    if case.request.upload is not None:
-        values["upload"] = case.request.upload.encode()
+    if case.request.uploads:
+        values["upload"] = ",".join(case.request.uploads).encode()
     return {name: entries.commit(salt, name, value) for name, value in values.items()}
 
 
@@ -210,8 +210,8 @@ def _image_row(
         "job_id": case.request.id,
         "tenant": case.who.tenant,
         "media_type": picture.media_type,
-        "width": case.request.width,
-        "height": case.request.height,
+        "width": picture.width,
+        "height": picture.height,
         "size": len(picture.data),
         "sha256": picture.sha256,
         "pdq": picture.pdq,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from moderation import screening
 from moderation.classifiers import ImageClassifier, ImageTextReader, Pixels, PromptClassifier
 from moderation.lanes import CALLS_AT_ONCE
-from policies.findings import Finding, Stage
+from policies.findings import OF_FILES_SENT_IN, Finding, Stage
 
 
 class Screening:
@@ -66,7 +66,7 @@ class Screening:
         looks = frozenset[str]().union(*(part.categories for part in self.image_classifiers))
         if self.text_readers:  # words in pictures are read as words
             looks |= words
-        return {Stage.PROMPT: words, Stage.INPUT_IMAGE: looks, Stage.OUTPUT_IMAGE: looks}
+        return {Stage.PROMPT: words, Stage.INPUT_IMAGE: looks | OF_FILES_SENT_IN, Stage.OUTPUT_IMAGE: looks}
 
     @property
     def parts(self) -> tuple[PromptClassifier | ImageClassifier | ImageTextReader, ...]:

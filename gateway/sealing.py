@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import cast
 
 from gateway.exchange import ImageRequest
-from gateway.uploads import OpenedUpload
+from gateway.uploads import Sent
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
-from provenance.claims import Claim, MediaType, SealedImage, content_id
+from provenance.claims import Claim, MediaType, Region, SealedImage, content_id
 from provenance.errors import ProvenanceError, SealError
 from provenance.payload import MARK_BYTES
 from provenance.sealing import SealingParts, seal
@@ -35,7 +35,7 @@ class Sealing:
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, "sealing")
 
-    async def seal(self, rendering: Rendering, request: ImageRequest, parent: OpenedUpload | None) -> Sealed:
+    async def seal(self, rendering: Rendering, request: ImageRequest, sent: Sent) -> Sealed:
         """The rendering as a finished file. Raises `SealError` or another `ProvenanceError`."""
         mark = secrets.token_bytes(MARK_BYTES)
         claim = Claim(
@@ -49,9 +49,10 @@ class Sealing:
             provider=self._provider,
             system_version=SYSTEM_VERSION,
             quality=request.quality,
-            operation="edited" if parent else "generated",
-            parent=parent.data if parent else None,
-            parent_media_type=cast("MediaType", parent.media_type) if parent else None,
+            parent=sent.parent.source if sent.parent else None,
+            region=Region(*rendering.repainted) if rendering.repainted else None,
+            references=tuple(picture.source for picture in sent.references),
+            steps=rendering.finished,
         )
         work = asyncio.get_running_loop().run_in_executor(self._pool, seal, self.parts, rendering.pixels, claim)
         try:

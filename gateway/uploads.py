@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
+from typing import cast
 
 from sqlalchemy import Engine, Row, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
+from gateway.credentials import CredentialReport, Credentials
 from gateway.errors import NotFound, ScreeningUnanswered, UploadRefused
+from gateway.exchange import ImageRequest
 from gateway.pictures import EXTENSIONS
 from gateway.screening import Screening
 from gateway.statements import only_unanswered, state
@@ -21,25 +24,47 @@ from gateway.store.blobs import Blobs
 from gateway.store.database import reading
 from gateway.store.schema import uploads
 from gateway.version import SYSTEM_VERSION
-from inference.engines import Pixels
+from inference.engines import Mask, Pixels
 from policies.evaluate import evaluate
-from policies.findings import Stage
+from policies.findings import Finding, Stage
 from policies.policy import Policy
 from policies.verdicts import Decision
-from provenance.encoding import Limits, decode
+from provenance.claims import MediaType, Source
+from provenance.encoding import Limits, decode, decode_mask
 from provenance.headers import read_header
 from provenance.log import entries
 from provenance.log.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OpenedUpload:
-    """An upload ready for use. `data`: the file as sent in, kept as the parent of an edit's manifest."""
+    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on its credential."""
 
-    id: str
-    media_type: str
-    data: bytes
+    source: Source
     pixels: Pixels
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sent:
+    """The pictures of one request: the one to change, where to change it, and those to look at."""
+
+    parent: OpenedUpload | None
+    mask: Mask | None
+    references: tuple[OpenedUpload, ...]
+
+    @property
+    def pictures(self) -> tuple[OpenedUpload, ...]:
+        """What the model will see; a mask is read as places and not as a picture."""
+        return (*(() if self.parent is None else (self.parent,)), *self.references)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An upload that was taken in, as it stands in the table, and what was read of its credential."""
+
+    row: Row[tuple[object, ...]]
+    credential: CredentialReport
 
 
 class Uploads:
@@ -50,6 +75,7 @@ class Uploads:
         engine: Engine,
         blobs: Blobs,
         screening: Screening,
+        credentials: Credentials,
         policy: Policy,
         ledger: Ledger,
         limits: Limits,
@@ -59,11 +85,12 @@ class Uploads:
         self._ledger = ledger
         self._blobs = blobs
         self._screening = screening
+        self._credentials = credentials
         self._policy = policy
         self.limits = limits
         self._clock = clock
 
-    async def take(self, who: Principal, data: bytes, file_name: str) -> Row[tuple[object, ...]]:
+    async def take(self, who: Principal, data: bytes, file_name: str) -> Taken:
         """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered.
 
         One that is not taken leaves an entry in the log. A policy that would hold a picture refuses an upload: there is
@@ -71,7 +98,9 @@ class Uploads:
         """
         pixels = await asyncio.to_thread(decode, data, self.limits)
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
-        findings = await self._screening.image(pixels, Stage.INPUT_IMAGE)
+        media_type = cast("MediaType", read_header(data).media_type)
+        credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
+        findings = (*await self._screening.image(pixels, Stage.INPUT_IMAGE), *credential.findings)
         decision = evaluate(self._policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
             silence = only_unanswered(decision)
@@ -79,7 +108,6 @@ class Uploads:
             if silence:
                 raise ScreeningUnanswered
             raise UploadRefused(state(decision, Stage.INPUT_IMAGE, self._policy, upload_id))
-        media_type = read_header(data).media_type
         row = {
             "id": upload_id,
             "tenant": who.tenant,
@@ -91,7 +119,7 @@ class Uploads:
             "sha256": hashlib.sha256(data).hexdigest(),
             "created_at": self._clock().timestamp(),
         }
-        return await asyncio.to_thread(self._store, row, data)
+        return Taken(await asyncio.to_thread(self._store, row, data), credential)
 
     def _record(self, who: Principal, upload_id: str, decision: Decision, digest: bytes, silence: bool) -> None:
         salt = secrets.token_bytes(entries.SALT_BYTES)
@@ -127,14 +155,26 @@ class Uploads:
         """Raises `NotFound` unless the tenant sent this picture in."""
         await asyncio.to_thread(self.row, upload_id, tenant)
 
-    async def open(self, upload_id: str, tenant: str) -> OpenedUpload:
-        """The picture, decoded anew. Raises `NotFound`, or what the blob store and the decoder raise."""
-        return await asyncio.to_thread(self._open, upload_id, tenant)
+    async def open(self, request: ImageRequest, tenant: str) -> Sent:
+        """The request's pictures, decoded anew. Raises `NotFound`, or what the blob store and the decoder raise."""
+        if not request.uploads:
+            return _NOTHING_SENT
+        return await asyncio.to_thread(self._open_all, request, tenant)
+
+    def _open_all(self, request: ImageRequest, tenant: str) -> Sent:
+        mask = None
+        if request.mask is not None:
+            mask = decode_mask(self._source(request.mask, tenant).data, self.limits)
+        parent = self._open(request.upload, tenant) if request.upload is not None else None
+        return Sent(parent, mask, tuple(self._open(upload, tenant) for upload in request.references))
 
     def _open(self, upload_id: str, tenant: str) -> OpenedUpload:
+        source = self._source(upload_id, tenant)
+        return OpenedUpload(source, decode(source.data, self.limits), self._credentials.report(source).findings)
+
+    def _source(self, upload_id: str, tenant: str) -> Source:
         row = self.row(upload_id, tenant)
-        data = self._blobs.read(blob_name(row.id, row.media_type))
-        return OpenedUpload(row.id, row.media_type, data, decode(data, self.limits))
+        return Source(self._blobs.read(blob_name(row.id, row.media_type)), row.media_type)
 
     def row(self, upload_id: str, tenant: str | None = None) -> Row[tuple[object, ...]]:
         """What is known of an upload; `tenant` None is for whoever holds a signed link. Raises `NotFound`."""
@@ -153,6 +193,9 @@ class Uploads:
         """Bytes and media type, for a signed link."""
         row = self.row(upload_id)
         return self._blobs.read(blob_name(row.id, row.media_type)), row.media_type
+
+
+_NOTHING_SENT = Sent(None, None, ())
 
 
 def blob_name(upload_id: str, media_type: str) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine as Database
 
 from gateway.auth.identity import IdentityProvider
 from gateway.auth.key_store import KeyStore
+from gateway.credentials import Credentials
 from gateway.data_folder import DataFolder
 from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
@@ -123,6 +124,7 @@ def wire(folder: DataFolder) -> Parts:
             folder.engine,
             blobs,
             screening,
+            Credentials(sealing.parts.reader),
             policy,
             ledger,
             file_limits,
@@ -199,7 +201,7 @@ def _sealing(folder: DataFolder) -> tuple[Sealing, tuple[Watermarker, ...], str]
     if settings.timestamp_url is None:
         log.warning("no time-stamp authority is set: manifests carry no time-stamp and end with the certificate")
     anchor = files.anchor.read_text("ascii")
-    parts = SealingParts(known[0], ManifestSigner(signer), ManifestReader(anchor), pdq)
+    parts = SealingParts(known[0], ManifestSigner(signer, anchor), ManifestReader(anchor), pdq)
     return Sealing(parts, settings.provider, _now), known, anchor
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inference.engines import Engine, ModelCard, Rendering, RenderOrder, check_order
+from inference.engines import AS_DRAWN, Engine, ModelCard, Rendering, RenderOrder, check_order
 from inference.errors import (
     DispatcherClosed,
     EngineBroken,
@@ -26,6 +26,7 @@ from inference.errors import (
     RenderTimeout,
     UnknownModel,
 )
+from inference.finishing import finish
 
 _FIRST_GUESS_SECONDS = 5.0  # for Retry-After before anything was rendered
 _NEWEST_WEIGHT = 0.2  # of the newest render in the running mean
@@ -134,9 +135,12 @@ class Dispatcher:
         ticket = _Ticket(order, engine, loop, loop.create_future(), progress, cancel or threading.Event())
         lane.accept(ticket)
         try:
-            return await ticket.answer
+            drawn = await ticket.answer
         finally:
             ticket.abandoned.set()
+        if order.finish == AS_DRAWN:
+            return drawn
+        return await asyncio.to_thread(finish, drawn, order.finish)
 
     async def aclose(self, drain_seconds: float = 0.0) -> None:
         """Takes no more orders, lets accepted ones finish for `drain_seconds`, cancels the rest, closes the engines.

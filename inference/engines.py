@@ -13,7 +13,13 @@ from inference.errors import OrderRefused
 Pixels: TypeAlias = NDArray[np.uint8]
 """(height, width, 3), uint8, sRGB, C-contiguous, read-only."""
 
-Mode: TypeAlias = Literal["text", "image"]
+Mask: TypeAlias = NDArray[np.uint8]
+"""(height, width), uint8: 255 where to paint anew, 0 where to leave the picture as it is, soft edges between."""
+
+Finished: TypeAlias = Literal["recoloured", "upscaled"]
+
+Mode: TypeAlias = Literal["text", "image", "inpaint", "references"]
+"""Draw from words; change a picture; paint a region of one anew; look at other pictures beside the words."""
 
 MAX_SEED = 2**63 - 1
 MAX_GUIDANCE = 20.0
@@ -24,6 +30,14 @@ MIN_INIT_SIDE = 64
 
 MAX_INIT_ASPECT = 8
 """Longest side over shortest of an input picture, from the same source."""
+
+MAX_REFERENCES = 4
+"""What the hosted API of FLUX.2 [klein] takes; more cost attention time that grows with their square."""
+
+ENLARGEMENTS = (1, 2, 4)
+MAX_PALETTE = 16
+MAX_FINISHED_PIXELS = 16 * 1024 * 1024
+"""The largest picture that is made by enlarging: beyond it marking and screening take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +73,26 @@ class ModelCard:
     description: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What is done to the drawn pixels, in this order. `palette`: colours (red, green, blue) they are drawn towards;
+    none for as they are. `enlarge`: 1, 2 or 4 times the width and the height."""
+
+    palette: tuple[tuple[int, int, int], ...] = ()
+    enlarge: int = 1
+
+
+AS_DRAWN = Finish()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderOrder:
     """One picture to render.
 
     `init_pixels`: the picture to start from (mode `image`), of any size, or None; not changed, not kept. `strength`:
-    in (0, 1], how far to leave it. `seed`: in [0, 2**63). The prompt and the picture do not appear in `repr`.
+    in (0, 1], how far to leave it. `mask`: of the size of `init_pixels`; only there is painted (mode `inpaint`).
+    `references`: pictures of any size to look at beside the words. `seed`: in [0, 2**63). The prompt and the pictures
+    do not appear in `repr`.
     """
 
     prompt: str = field(repr=False)
@@ -76,6 +104,9 @@ class RenderOrder:
     seed: int
     init_pixels: Pixels | None = field(default=None, repr=False)
     strength: float = 0.6
+    mask: Mask | None = field(default=None, repr=False)
+    references: tuple[Pixels, ...] = field(default=(), repr=False)
+    finish: Finish = AS_DRAWN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +115,8 @@ class Rendering:
 
     `weights_digest`: `sha256:…` over every file that shapes the pixels. `engine`: name and version of the part.
     `exactness`: `exact` if an equal order on equal weights gives equal pixels. `seconds`: time on the device.
+    `repainted`: x, y, width, height of the region a mask opened, in pixels of this picture. `finished`: what was done
+    after drawing, of `recoloured` and `upscaled`, in order.
     """
 
     pixels: Pixels = field(repr=False)
@@ -93,6 +126,8 @@ class Rendering:
     engine: str
     exactness: str
     seconds: float
+    repainted: tuple[int, int, int, int] | None = None
+    finished: tuple[Finished, ...] = ()
 
 
 class Engine(Protocol):
@@ -140,6 +175,11 @@ def check_order(order: RenderOrder, card: ModelCard) -> None:
         _check_init_pixels(order.init_pixels, order.strength, card)
     elif "text" not in card.modes:
         raise OrderRefused("init_pixels", "this model only changes pictures: send one along")
+    if order.mask is not None:
+        _check_mask(order.mask, order.init_pixels, card)
+    if order.references:
+        _check_references(order.references, card)
+    _check_finish(order)
 
 
 def _check_prompt(prompt: str) -> None:
@@ -166,12 +206,48 @@ def _check_size(width: int, height: int, card: ModelCard) -> None:
 def _check_init_pixels(pixels: Pixels, strength: float, card: ModelCard) -> None:
     if "image" not in card.modes:
         raise OrderRefused("init_pixels", "this model only draws from words: leave the picture out")
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise OrderRefused("init_pixels", "send a picture of three 8-bit channels, red, green and blue")
-    long_side, short_side = max(pixels.shape[:2]), min(pixels.shape[:2])
-    if short_side < MIN_INIT_SIDE:
-        raise OrderRefused("init_pixels", f"send a picture of at least {MIN_INIT_SIDE} pixels a side")
-    if long_side > MAX_INIT_ASPECT * short_side:
-        raise OrderRefused("init_pixels", f"send a picture at most {MAX_INIT_ASPECT} times as long as wide")
+    _check_picture("init_pixels", pixels)
     if not 0.0 < strength <= 1.0:  # also refuses NaN
         raise OrderRefused("strength", "choose a number above 0, up to 1")
+
+
+def _check_mask(mask: Mask, pixels: Pixels | None, card: ModelCard) -> None:
+    if "inpaint" not in card.modes:
+        raise OrderRefused("mask", "this model cannot paint a region anew: leave the mask out")
+    if pixels is None:
+        raise OrderRefused("mask", "a mask needs the picture it belongs to: send that along")
+    if mask.dtype != np.uint8 or mask.shape != pixels.shape[:2]:
+        raise OrderRefused("mask", "send a mask of exactly the picture's width and height")
+    if not mask.any():
+        raise OrderRefused("mask", "the mask opens nothing: paint white what is to be painted anew")
+
+
+def _check_references(references: tuple[Pixels, ...], card: ModelCard) -> None:
+    if "references" not in card.modes:
+        raise OrderRefused("references", "this model does not look at other pictures: leave them out")
+    if len(references) > MAX_REFERENCES:
+        raise OrderRefused("references", f"send at most {MAX_REFERENCES} of them")
+    for pixels in references:
+        _check_picture("references", pixels)
+
+
+def _check_finish(order: RenderOrder) -> None:
+    times = order.finish.enlarge
+    if times not in ENLARGEMENTS:
+        raise OrderRefused("enlarge", f"choose one of {', '.join(map(str, ENLARGEMENTS))}")
+    if order.width * order.height * times * times > MAX_FINISHED_PIXELS:
+        raise OrderRefused("enlarge", f"the enlarged picture would have more than {MAX_FINISHED_PIXELS} pixels")
+    if len(order.finish.palette) > MAX_PALETTE:
+        raise OrderRefused("palette", f"name at most {MAX_PALETTE} colours")
+    if any(not 0 <= value <= 255 for colour in order.finish.palette for value in colour):
+        raise OrderRefused("palette", "give each colour as red, green and blue from 0 to 255")
+
+
+def _check_picture(name: str, pixels: Pixels) -> None:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise OrderRefused(name, "send a picture of three 8-bit channels, red, green and blue")
+    long_side, short_side = max(pixels.shape[:2]), min(pixels.shape[:2])
+    if short_side < MIN_INIT_SIDE:
+        raise OrderRefused(name, f"send a picture of at least {MIN_INIT_SIDE} pixels a side")
+    if long_side > MAX_INIT_ASPECT * short_side:
+        raise OrderRefused(name, f"send a picture at most {MAX_INIT_ASPECT} times as long as wide")

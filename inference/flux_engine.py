@@ -31,8 +31,10 @@ from inference.errors import (
     WeightsError,
 )
 from inference.families import recognise
-from inference.flux_tensors import to_pixels, to_tensor
+from inference.flux_tensors import mask_to_tensor, repaint, to_pixels, to_tensor
 from inference.weights import PINS, check_pins, locate, take_digest
+
+_INPAINTING = {"FluxPipeline": "FluxInpaintPipeline", "Flux2KleinPipeline": "Flux2KleinInpaintPipeline"}
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -90,7 +92,7 @@ class FluxEngine:
             price_credits=options.price_credits,
         )
         self._pipeline: Any = None
-        self._from_picture: Any = None
+        self._siblings: dict[str, Any] = {}
         self._owner: int | None = None
 
     @property
@@ -148,6 +150,9 @@ class FluxEngine:
         try:
             self._check_prompt_fits(order.prompt)
             pixels = self._draw(order, progress, cancelled)
+            repainted = None
+            if order.mask is not None and order.init_pixels is not None:
+                pixels, repainted = repaint(order.init_pixels, order.mask, pixels)
         except InferenceError:
             raise
         except Exception as error:
@@ -160,11 +165,13 @@ class FluxEngine:
             engine=f"{self.name}/{self.version}",
             exactness="exact",
             seconds=time.perf_counter() - started,
+            repainted=repainted,
         )
 
     def close(self) -> None:
         """Frees the device; a later `load` starts anew."""
-        self._pipeline = self._from_picture = self._owner = None
+        self._pipeline = self._owner = None
+        self._siblings.clear()
         _free_memory()
 
     def _dtype(self) -> torch.dtype:
@@ -207,17 +214,34 @@ class FluxEngine:
         return to_pixels(images[0])
 
     def _pipeline_and_picture(self, order: RenderOrder) -> tuple[Any, dict[str, Any]]:
-        if order.init_pixels is None:
-            return self._pipeline, {}
-        if self._family.uses_strength:
-            if self._from_picture is None:
-                self._from_picture = diffusers.FluxImg2ImgPipeline(**self._pipeline.components)
-                self._from_picture.set_progress_bar_config(disable=True)
+        if order.init_pixels is not None and order.mask is not None:
+            given = {
+                "image": to_tensor(order.init_pixels, order.height, order.width),
+                "mask_image": mask_to_tensor(order.mask, order.height, order.width),
+                "strength": order.strength,
+            }
+            if order.references:
+                given["image_reference"] = self._as_pil(order.references)
+            return self._sibling(_INPAINTING[self._family.pipeline]), given
+        if order.init_pixels is not None and self._family.uses_strength:
             image = to_tensor(order.init_pixels, order.height, order.width)
-            return self._from_picture, {"image": image, "strength": order.strength}
-        # FLUX.2 reads the picture as a reference beside the words; its pipelines take PIL images only.
-        scaled = order.init_pixels[None].astype(np.float32) / 255.0
-        return self._pipeline, {"image": self._pipeline.image_processor.numpy_to_pil(scaled)}
+            return self._sibling("FluxImg2ImgPipeline"), {"image": image, "strength": order.strength}
+        # FLUX.2 reads pictures beside the words, the one to change first.
+        seen = (*(() if order.init_pixels is None else (order.init_pixels,)), *order.references)
+        return self._pipeline, {"image": self._as_pil(seen)} if seen else {}
+
+    def _sibling(self, pipeline: str) -> Any:
+        """Another pipeline on the same weights."""
+        if pipeline not in self._siblings:
+            made = getattr(diffusers, pipeline)(**self._pipeline.components)
+            made.set_progress_bar_config(disable=True)
+            self._siblings[pipeline] = made
+        return self._siblings[pipeline]
+
+    def _as_pil(self, pictures: tuple[Pixels, ...]) -> list[Any]:
+        """The pipelines of FLUX.2 take PIL images only."""
+        turn = self._pipeline.image_processor.numpy_to_pil
+        return [turn(pixels[None].astype(np.float32) / 255.0)[0] for pixels in pictures]
 
     def _translated(self, error: Exception, doing: str) -> InferenceError:
         """Our exception for a foreign one, naming its kind only: its text may quote the prompt."""

@@ -36,7 +36,12 @@ class Category(StrEnum):
     INTELLECTUAL_PROPERTY = "intellectual_property"
     LEGAL_DECISIONS = "legal_decisions"
     EVASION = "evasion"
+    TAMPERED_CREDENTIAL = "tampered_credential"
+    RESERVED_RIGHTS = "reserved_rights"
 
+
+OF_FILES_SENT_IN = frozenset({Category.TAMPERED_CREDENTIAL, Category.RESERVED_RIGHTS})
+"""What only a picture that is sent in can have; words and our own pictures are not asked about it."""
 
 UNANSWERED = "unanswered"
 """Category of the finding that stands in for a classifier which failed, timed out or said nothing (rule 5)."""

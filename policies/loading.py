@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from policies.errors import PolicyError
 from policies.file_shapes import ClassifierShape, GapShape, PolicyShape, RuleShape, RulesShape, shaped
-from policies.findings import UNANSWERED, Category, Stage
+from policies.findings import OF_FILES_SENT_IN, UNANSWERED, Category, Stage
 from policies.policy import FLOOR_CATEGORIES, AcceptedGap, Appeal, ClassifierUse, Policy, Rule, closes
 from policies.reading import MAX_DATA_BYTES, SHIPPED, PolicyFiles, locate_data
 from policies.taxonomy import TAXONOMY_FILE
@@ -140,7 +140,8 @@ def _check_rules(rules: tuple[Rule, ...], floor: tuple[Rule, ...], path: Path) -
             remedy = f"Add a rule with categories = [{UNANSWERED!r}], verdict = 'refuse', threshold = 0.0"
             raise PolicyError(str(path), "rule", problem, remedy)
         named = frozenset[str]().union(*(rule.categories for rule in rules if stage in rule.stages))
-        if unsaid := [category for category in Category if category not in named]:
+        asked = frozenset(Category) - (OF_FILES_SENT_IN if stage is not Stage.INPUT_IMAGE else frozenset())
+        if unsaid := sorted(asked - named):
             problem = f"the policy says nothing about {', '.join(unsaid)} at {stage.value}"
             raise PolicyError(str(path), "rule", problem, "Add a rule, with verdict = 'allow' if that is meant")
 

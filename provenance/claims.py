@@ -9,11 +9,32 @@ from provenance.payload import MARK_BYTES
 
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 Operation = Literal["generated", "edited"]
+Step = Literal["upscaled", "recoloured"]
+"""What was done to the pixels after the model had drawn them, by plain arithmetic."""
 
 SYSTEM: Final = "Fluxgate"
 
 TRAINED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 COMPOSITE_TRAINED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+ALGORITHMICALLY_ENHANCED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture that went into another one: the file as it was sent in, with whatever credential it has."""
+
+    data: bytes
+    media_type: MediaType
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of a picture, in pixels from its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +44,9 @@ class Claim:
     `content_id`: public id, `content_id(8 random bytes)`. `mark`: 8 bytes, what the watermark carries.
     `model_version`: digest of the weights, `sha256:…`. `model_trained`: False for a demonstration pipeline with
     random weights, and then said so. `created_at`: UTC, whole seconds. `quality`: 1 to 100, of JPEG and WebP.
-    `provider`: the operator's name. `parent`: file of the picture that was edited, with its media type; required for
-    `edited`, absent for `generated`. Raises `ValueError` where these do not hold.
+    `provider`: the operator's name. `parent`: the picture that was edited, None for a generated one. `region`: the part
+    of it that was painted anew, None for all of it. `references`: pictures the model looked at beside the words.
+    `steps`: in the order in which they were done. Raises `ValueError` where these do not hold.
     """
 
     content_id: str
@@ -38,18 +60,23 @@ class Claim:
     system_version: str
     quality: int = 95
     system: str = SYSTEM
-    operation: Operation = "generated"
-    parent: bytes | None = None
-    parent_media_type: MediaType | None = None
+    parent: Source | None = None
+    region: Region | None = None
+    references: tuple[Source, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.mark) != MARK_BYTES:
             raise ValueError(f"a mark has {MARK_BYTES} bytes, got {len(self.mark)}")
         if self.created_at.tzinfo != UTC or self.created_at.microsecond:
             raise ValueError("created_at must be UTC in whole seconds")
-        edited = self.operation == "edited"
-        if edited != (self.parent is not None) or edited != (self.parent_media_type is not None):
-            raise ValueError("an edited picture names its parent and the parent's media type; a generated one has none")
+        if self.region is not None and self.parent is None:
+            raise ValueError("only a picture with a parent has a region that was painted anew")
+
+    @property
+    def operation(self) -> Operation:
+        """`edited` if there was a picture to begin with."""
+        return "generated" if self.parent is None else "edited"
 
     @property
     def digital_source_type(self) -> str:

@@ -112,6 +112,21 @@ def decode(data: bytes, limits: Limits, *, declared_type: str | None = None) -> 
     return pixels
 
 
+def decode_mask(data: bytes, limits: Limits) -> Pixels:
+    """(height, width), uint8: 255 where a mask is open. What is transparent is open, as image editors cut holes; in a
+    file without transparency, what is white. Raises `UnreadableImage` like `decode`.
+    """
+    decode(data, limits)  # every check of a picture from anywhere
+    with Image.open(io.BytesIO(data), formats=(MEDIA_TYPES[read_header(data).media_type],)) as picture:
+        upright: Image.Image = ImageOps.exif_transpose(picture)
+        if upright.has_transparency_data:
+            opened = 255 - np.asarray(upright.convert("RGBA").getchannel("A"))
+        else:
+            opened = np.array(_as_rgb(upright).convert("L"))
+    opened.flags.writeable = False
+    return opened
+
+
 def decode_own(data: bytes, media_type: str) -> Pixels:
     """The pixels of a finished file of our own making, read-only.
 

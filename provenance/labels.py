@@ -4,9 +4,17 @@ It is written before signing, so the signature covers it. It names system, versi
 (IPTC Photo Metadata 2025.1; California SB 942 s.22757.3(b)), and no prompt and no person.
 """
 
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 from xml.sax.saxutils import escape
 
+from PIL import ExifTags, Image
+
 from provenance.claims import Claim
+from provenance.encoding import MEDIA_TYPES
 from provenance.headers import png_chunk
 
 _XMP_JPEG = b"http://ns.adobe.com/xap/1.0/\x00"  # XMP specification part 3, 1.1.3
@@ -71,3 +79,50 @@ def _into_webp(data: bytes, xmp: bytes, width: int, height: int) -> bytes:
     last = b"XMP " + len(xmp).to_bytes(4, "little") + xmp + b"\x00" * (len(xmp) % 2)
     body = b"WEBP" + extended + data[12:] + last
     return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+MAX_BYTES: Final = 1024 * 1024
+"""What is longer is not looked into; labels are a few hundred bytes, and Lightroom's packets stay below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """`xmp`: the packet, empty if there is none. `notes`: EXIF user comment and PNG text `AIGC`, as far as there."""
+
+    xmp: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+def embedded(data: bytes, media_type: str) -> Embedded:
+    """What stands in `data`, a file whose pixels have been decoded before. Never raises for what is in it."""
+    with contextlib.suppress(Exception):  # noqa: SIM117  a stranger's metadata makes Pillow raise anything
+        with Image.open(io.BytesIO(data), formats=(MEDIA_TYPES[media_type],)) as picture:
+            found = _look(picture)
+            if media_type == "image/png" and found == Embedded():
+                picture.load()  # text chunks may stand behind the pixels
+                found = _look(picture)
+            return found
+    return Embedded()
+
+
+def _look(picture: Image.Image) -> Embedded:
+    xmp = picture.info.get("xmp") or b""
+    notes = tuple(note for note in _notes(picture) if note)
+    return Embedded(xmp if isinstance(xmp, bytes) and len(xmp) <= MAX_BYTES else b"", notes)
+
+
+def _notes(picture: Image.Image) -> Iterator[str]:
+    text = picture.info.get("AIGC")
+    if isinstance(text, str) and len(text) <= MAX_BYTES:
+        yield text
+    comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if isinstance(comment, bytes) and len(comment) <= MAX_BYTES:
+        yield _user_comment(comment)
+
+
+def _user_comment(comment: bytes) -> str:
+    """EXIF 3.0, 4.6.6: eight bytes name the character code. `UNICODE` is UTF-16 in either order."""
+    code, text = comment[:8], comment[8:]
+    if code == b"UNICODE\x00":
+        return text.decode("utf-16-be" if text[:1] == b"\x00" else "utf-16-le", "replace")
+    return text.decode("utf-8", "replace").rstrip("\x00")

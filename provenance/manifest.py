@@ -1,14 +1,22 @@
 """The C2PA manifest definition of a claim, as data. Pure.
 
-After C2PA 2.4 and the conformance programme 0.2: one `c2pa.created`, or `c2pa.opened` and `c2pa.edited`, with all
-actions included; a bound watermark and its soft binding; the AI disclosure; training-mining. Everything here is what
-the gateway itself vouches for, hence `created`. No prompt and no person.
+After C2PA 2.4 and the conformance programme 0.2: one `c2pa.created`, or `c2pa.opened` and `c2pa.edited`, then what was
+done to the pixels, with all actions included; a bound watermark and its soft binding; the AI disclosure;
+training-mining. Everything here is what the gateway itself vouches for, hence `created`. No prompt and no person.
+
+| made from | first action | source type | ingredients |
+|---|---|---|---|
+| words | created | trainedAlgorithmicMedia | none |
+| words and references | created | trainedAlgorithmicMedia | references, `inputTo` |
+| a picture, or a region of it | opened, then edited | compositeWithTrainedAlgorithmicMedia | it, `parentOf` |
+| then enlarged | resized.proportional | none: nothing is made up | |
+| then recoloured | adjustedColor | algorithmicallyEnhanced | |
 """
 
 import base64
 from typing import Any, Final
 
-from provenance.claims import Claim
+from provenance.claims import ALGORITHMICALLY_ENHANCED, Claim, Region, Source
 
 SPEC_VERSION: Final = "2.4.0"
 
@@ -20,7 +28,7 @@ _PARENT: Final = "parent"
 def definition(claim: Claim, mark_algorithm: str | None) -> dict[str, Any]:
     """What `c2pa.Builder` takes. `mark_algorithm`: id of the soft binding, None for an unmarked picture.
 
-    An edited picture needs its parent added as the ingredient of `parent_ingredient`.
+    What went into the picture has to be added as the `ingredients` of the same claim.
     """
     agent = {"name": claim.system, "version": claim.system_version}
     assertions = [
@@ -40,9 +48,14 @@ def definition(claim: Claim, mark_algorithm: str | None) -> dict[str, Any]:
     }
 
 
-def parent_ingredient(claim: Claim) -> dict[str, Any]:
-    """The ingredient that `c2pa.opened` names; its own credential, if any, is kept inside."""
-    return {"title": "parent", "format": claim.parent_media_type, "relationship": "parentOf", "label": _PARENT}
+def ingredients(claim: Claim) -> list[tuple[dict[str, Any], Source]]:
+    """What the actions name, each beside its file, whose own credential is validated and kept inside."""
+    found = [] if claim.parent is None else [(_PARENT, "parentOf", claim.parent)]
+    found += [(_reference(number), "inputTo", source) for number, source in enumerate(claim.references, 1)]
+    return [
+        ({"title": label, "format": source.media_type, "relationship": relationship, "label": label}, source)
+        for label, relationship, source in found
+    ]
 
 
 def soft_binding(mark: bytes, algorithm: str) -> dict[str, Any]:
@@ -55,18 +68,38 @@ def soft_binding(mark: bytes, algorithm: str) -> dict[str, Any]:
 
 def _actions(claim: Claim, agent: dict[str, str], mark_algorithm: str | None) -> list[dict[str, Any]]:
     when = {"softwareAgent": agent, "when": claim.created_text}
-    if claim.operation == "edited":
-        actions: list[dict[str, Any]] = [
-            {"action": "c2pa.opened", **when, "parameters": {"ingredientIds": [_PARENT]}},
-            {"action": "c2pa.edited", **when, "digitalSourceType": claim.digital_source_type},
-        ]
-    else:
-        actions = [{"action": "c2pa.created", **when, "digitalSourceType": claim.digital_source_type}]
+    actions: list[dict[str, Any]] = []
+    drawn: dict[str, Any] = {"action": "c2pa.created", **when, "digitalSourceType": claim.digital_source_type}
+    if claim.parent is not None:
+        actions.append({"action": "c2pa.opened", **when, "parameters": {"ingredientIds": [_PARENT]}})
+        drawn["action"] = "c2pa.edited"
+    if claim.references:
+        drawn["parameters"] = {"ingredientIds": [_reference(n) for n in range(1, len(claim.references) + 1)]}
+    if claim.region is not None:
+        drawn["changes"] = [_region_of_interest(claim.region)]
+    actions.append(drawn)
+    actions += [{"action": action, **when, **more} for action, more in map(_STEPS.__getitem__, claim.steps)]
     if mark_algorithm is not None:
         # relatedAssertions should name the soft binding, but wants its hash, and c2pa-rs salts every assertion only
         # while signing. The soft binding is in the same manifest, which is what the standard requires.
         actions.append({"action": "c2pa.watermarked.bound", **when})
     return actions
+
+
+def _reference(number: int) -> str:
+    return f"reference-{number}"
+
+
+def _region_of_interest(region: Region) -> dict[str, Any]:
+    """C2PA 2.4, 18.3: a rectangle in pixels."""
+    shape = {
+        "type": "rectangle",
+        "unit": "pixel",
+        "origin": {"x": region.x, "y": region.y},
+        "width": region.width,
+        "height": region.height,
+    }
+    return {"region": [{"type": "spatial", "shape": shape}], "description": "painted anew"}
 
 
 def _disclosure(claim: Claim) -> dict[str, Any]:
@@ -94,6 +127,11 @@ def _metadata(claim: Claim) -> dict[str, Any]:
 def _assertion(label: str, data: dict[str, Any]) -> dict[str, Any]:
     return {"label": label, "data": data, "created": True}
 
+
+_STEPS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "upscaled": ("c2pa.resized.proportional", {}),
+    "recoloured": ("c2pa.adjustedColor", {"digitalSourceType": ALGORITHMICALLY_ENHANCED}),
+}
 
 _TRAINING_MINING: Final = {
     f"cawg.{use}": {"use": "notAllowed"}

@@ -17,9 +17,9 @@ from provenance.encoding import decode_own, encode
 from provenance.errors import MarkUnreadable, ReadBackFailed, UnreadableImage
 from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import attach, packet
-from provenance.manifest import definition, parent_ingredient
+from provenance.manifest import definition, ingredients
 from provenance.reading import Credential, CredentialState, ManifestReader
-from provenance.signing import Ingredient, ManifestSigner
+from provenance.signing import ManifestSigner
 from provenance.watermarkers import Pixels, Watermarker
 
 
@@ -46,7 +46,7 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
     labelled = attach(encoded, claim.media_type, packet(claim), width=width, height=height)
     # 4. Sign.
     manifest = definition(claim, parts.watermarker.algorithm if parts.watermarker.marks else None)
-    data, store = parts.signer.sign(manifest, claim.media_type, labelled, _parent(claim))
+    data, store = parts.signer.sign(manifest, claim.media_type, labelled, ingredients(claim))
     # 5. Read back.
     credential, final = _read_back(parts, data, claim, marked)
     # 6. Name.
@@ -80,12 +80,6 @@ def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> 
         if found is not None and found.mark == claim.mark:
             return marked, encoded
     raise MarkUnreadable(f"{claim.media_type} at quality {claim.quality} does not keep the mark; ask for a higher one")
-
-
-def _parent(claim: Claim) -> Ingredient | None:
-    if claim.parent is None or claim.parent_media_type is None:
-        return None
-    return Ingredient(parent_ingredient(claim), claim.parent_media_type, claim.parent)
 
 
 def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -> tuple[Credential, Pixels]:

@@ -3,8 +3,7 @@
 import io
 import json
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from pydantic import BaseModel, ConfigDict
 
 from provenance.certificates import check_chain, load_chain, load_key
+from provenance.claims import Source
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.timestamps import authority_host
 
@@ -118,29 +118,21 @@ def _algorithm_of(key: PrivateKeyTypes) -> str:
     raise CertificateProblem("C2PA is signed with a P-256, P-384, P-521, RSA (2048 bits or more) or Ed25519 key.")
 
 
-@dataclass(frozen=True, slots=True)
-class Ingredient:
-    """A file that went into the picture: its description (see `manifest.parent_ingredient`), type and bytes."""
-
-    description: Mapping[str, Any]
-    media_type: str
-    data: bytes
-
-
 class ManifestSigner:
     """Signs manifest definitions into files with one `Signer`. One per process; safe to use from many threads.
 
     c2pa allows a context and a signer to be shared by threads, a builder not: there is one builder per signature.
     Thumbnails are off (they cost ten times the rest and up to 1.4 MB), nothing is fetched, and no action is added
-    behind our back. Raises `SigningFailed` if c2pa does not take the chain.
+    behind our back. `anchors_pem`: roots under which the credentials of ingredients count as trusted; the outcome is
+    recorded beside each. Raises `SigningFailed` if c2pa does not take the chain.
     """
 
-    def __init__(self, signer: Signer) -> None:
+    def __init__(self, signer: Signer, anchors_pem: str = "") -> None:
         self._part = signer
         self._failure = threading.local()
         network = [] if signer.tsa_url is None else [authority_host(signer.tsa_url)]
         try:
-            self._context = c2pa.Context.from_dict(_settings(network))
+            self._context = c2pa.Context.from_dict(_settings(network, anchors_pem))
             self._signer = c2pa.Signer.from_callback(
                 self._callback, _ALGORITHMS[signer.algorithm], signer.chain_pem, signer.tsa_url
             )
@@ -148,9 +140,15 @@ class ManifestSigner:
             raise SigningFailed(f"C2PA does not accept the certificate chain: {cause}") from cause
 
     def sign(
-        self, definition: Mapping[str, Any], media_type: str, data: bytes, ingredient: Ingredient | None = None
+        self,
+        definition: Mapping[str, Any],
+        media_type: str,
+        data: bytes,
+        ingredients: Sequence[tuple[Mapping[str, Any], Source]] = (),
     ) -> tuple[bytes, bytes]:
-        """The signed file and its manifest store. `data`: a file of `media_type` without a manifest.
+        """The signed file and its manifest store.
+
+        `data`: a file of `media_type` without a manifest. `ingredients`: see `manifest.ingredients`.
 
         Raises `SigningFailed`; its cause is what the signer part raised, where that was the reason.
         """
@@ -158,10 +156,8 @@ class ManifestSigner:
         self._failure.cause = None
         try:
             with c2pa.Builder(json.dumps(definition), context=self._context) as builder:
-                if ingredient is not None:
-                    builder.add_ingredient(
-                        json.dumps(ingredient.description), ingredient.media_type, io.BytesIO(ingredient.data)
-                    )
+                for description, source in ingredients:
+                    builder.add_ingredient(json.dumps(description), source.media_type, io.BytesIO(source.data))
                 store = builder.sign(self._signer, media_type, io.BytesIO(data), signed)
         except c2pa.C2paError as error:
             cause = self._failure.cause or error
@@ -182,8 +178,9 @@ class ManifestSigner:
             raise RuntimeError("signer part failed") from None  # c2pa logs the text: say nothing of the cause
 
 
-def _settings(network: list[str]) -> dict[str, Any]:
+def _settings(network: list[str], anchors_pem: str) -> dict[str, Any]:
     return {
+        **({"trust": {"user_anchors": anchors_pem}} if anchors_pem else {}),
         "core": {"allowed_network_hosts": network},
         "verify": {"verify_after_sign": False, "remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {

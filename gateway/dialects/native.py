@@ -1,5 +1,6 @@
 """The native dialect: the hosted FLUX API that first integrators use, so that moving is a change of base URL."""
 
+import string
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
 from gateway.problems import Problem, problem_of_outcome
+from gateway.uploads import Taken
+from inference.engines import Finish
 
 _FIELDS = {
     "guidance": "guidance_scale",
@@ -21,6 +24,7 @@ _FIELDS = {
     "upload": "image",
     "init_pixels": "image",
     "end_user": "safety_identifier",
+    "enlarge": "upscale",
 }
 _EXAMPLES = {
     "flat": {"value": {"prompt": "a red apple on a wooden table", "width": 256, "height": 256, "seed": 7}},
@@ -42,6 +46,12 @@ class Input(BaseModel):
     seed: int | None = Field(None, description="equal seeds give equal pixels")
     image: str | None = Field(None, description="`download_url` of an uploaded picture to start from")
     strength: float = Field(0.6, description="how far to leave `image`: above 0, up to 1")
+    mask: str | None = Field(
+        None, description="`download_url` of a mask for `image`: what is white or transparent is painted anew"
+    )
+    references: list[str] = Field([], description="`download_url`s of pictures to look at beside the words")
+    palette: list[str] = Field([], description="colours to draw in, such as #c81e1e; applied after drawing")
+    upscale: int = Field(1, description="1, 2 or 4 times the width and the height, by interpolation")
     output_format: str = Field("png", description="png, jpeg or webp")
     output_quality: int = Field(92, description="1 to 100, for jpeg and webp")
     safety_identifier: str | None = Field(None, description="your pseudonym for the end user; logged as a commitment")
@@ -131,18 +141,8 @@ class Native:
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
         async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            row = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
-            url = desk.link(request, f"/files/uploads/{row.id}")
-            return _json(
-                {
-                    "data": {
-                        "download_url": url,
-                        "file_name": row.file_name,
-                        "content_type": row.media_type,
-                        "size": row.size,
-                    }
-                }
-            )
+            taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
+            return _json({"data": _uploaded(desk, request, taken)})
 
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
@@ -166,17 +166,43 @@ def _wish(desk: Desk, body: Flat | Nested) -> Wish:
         seed=asked.seed,
         output_format=asked.output_format,
         quality=asked.output_quality,
-        upload=_upload_id(asked.image) if asked.image else None,
+        upload=_upload_id("image", asked.image) if asked.image else None,
         strength=asked.strength,
         end_user=asked.safety_identifier or asked.user,
+        mask=_upload_id("mask", asked.mask) if asked.mask else None,
+        references=tuple(_upload_id("references", url) for url in asked.references),
+        finish=Finish(tuple(map(_colour, asked.palette)), asked.upscale),
     )
 
 
-def _upload_id(url: str) -> str:
+def _uploaded(desk: Desk, request: Request, taken: Taken) -> dict[str, Any]:
+    row, credential = taken.row, taken.credential
+    return {
+        "download_url": desk.link(request, f"/files/uploads/{row.id}"),
+        "file_name": row.file_name,
+        "content_type": row.media_type,
+        "size": row.size,
+        "content_credentials": {
+            "state": credential.state,
+            "made_here": credential.ours,
+            "reserved_uses": list(credential.reserved),
+        },
+    }
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    digits = text.removeprefix("#")
+    if len(digits) != 6 or not all(digit in string.hexdigits for digit in digits):
+        raise BadRequest("palette", "holds what is not a colour", "Give each as six hexadecimal digits, like #c81e1e")
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
+
+
+def _upload_id(field: str, url: str) -> str:
     """Only pictures sent in here are taken: no address on any network is ever fetched for a caller."""
     name = url.split("?", 1)[0].rsplit("/", 1)[-1]
     if not name.startswith("upl_"):
-        raise BadRequest("image", "is not a picture sent in here", "Send it with uploadMedia and use its download_url")
+        raise BadRequest(field, "is not a picture sent in here", "Send it with uploadMedia and use its download_url")
     return name
 
 

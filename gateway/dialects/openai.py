@@ -4,58 +4,31 @@ import asyncio
 import base64
 import secrets
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from gateway.auth.identity import Scope
-from gateway.desk import Desk, Wish
+from gateway.auth.identity import Principal, Scope
+from gateway.desk import Desk
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
+from gateway.dialects.openai_images import (
+    EDIT_FORM,
+    EXAMPLES,
+    FIELDS,
+    MAX_FILES,
+    GenerationBody,
+    edit_body,
+    edit_wishes,
+    take_in,
+    wishes,
+)
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
-from gateway.errors import BadRequest
 from gateway.exchange import Delivered, ImageRequest, Outcome
 from gateway.problems import Problem, problem_of_outcome
 
-_FIELDS = {
-    "width": "size",
-    "height": "size",
-    "steps": "num_inference_steps",
-    "guidance": "guidance_scale",
-    "quality": "output_compression",
-    "end_user": "safety_identifier",
-}
-_EXAMPLES = {
-    "simple": {"value": {"prompt": "a red apple on a wooden table"}},
-    "reproducible": {"value": {"prompt": "a red apple on a wooden table", "size": "256x256", "seed": 7, "n": 2}},
-}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-
-
-class GenerationBody(BaseModel):
-    """`POST /v1/images/generations`. The last four fields are extensions that self-hosted engines share."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    prompt: str
-    model: str | None = None
-    n: int = Field(1, ge=1, le=10)
-    size: str = "auto"
-    quality: Literal["auto", "low", "medium", "high", "standard", "hd", "xhigh", "max"] = "auto"
-    background: Literal["auto", "opaque"] = "auto"
-    moderation: Literal["auto", "low"] = Field("auto", description="accepted; it lowers nothing here")
-    output_format: str = "png"
-    output_compression: int = Field(92, ge=1, le=100)
-    response_format: Literal["b64_json", "url"] = "b64_json"
-    stream: Literal[False] = False
-    partial_images: Literal[0] = 0
-    style: str | None = Field(None, description="accepted and ignored, as newer models do")
-    safety_identifier: str | None = None
-    user: str | None = None
-    seed: int | None = None
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
 
 
 class OpenAI:
@@ -82,20 +55,21 @@ class OpenAI:
 
         @router.post("/images/generations", summary="Generate pictures")
         async def generations(
-            request: Request, body: Annotated[GenerationBody, Body(openapi_examples=_EXAMPLES)]
+            request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)]
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            orders = [desk.complete(wish, "openai", "img", _FIELDS) for wish in _wishes(body)]
-            works: list[asyncio.Task[Outcome]] = []
-            try:
-                for order in orders:
-                    works.append(await desk.accept(who, order))
-            except BaseException:
-                for order in orders[: len(works)]:  # the caller learns of none of them, so none is drawn for nothing
-                    desk.jobs.cancel(order.id)
-                raise
-            outcomes = await asyncio.gather(*(asyncio.shield(work) for work in works))
-            return await asyncio.to_thread(_answer, desk, request, body, orders, outcomes)
+            orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wishes(body)]
+            return await _draw(desk, request, who, body, orders)
+
+        @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
+        async def edits(request: Request) -> Response:
+            who = await desk.identify(request, Scope.GENERATE)
+            async with request.form(max_files=MAX_FILES) as form:
+                body, pictures, mask = edit_body(form)
+                wanted = edit_wishes(body, pictures, mask)
+                orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wanted]
+                orders = await take_in(desk, who, orders, pictures, mask)
+            return await _draw(desk, request, who, body, orders)
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
         async def moderations(request: Request, body: ModerationBody) -> Response:
@@ -116,33 +90,19 @@ class OpenAI:
         return router
 
 
-def _wishes(body: GenerationBody) -> list[Wish]:
-    """One wish a picture. With a seed given, picture k takes seed + k: equal requests give equal pictures."""
-    width, height = _size(body.size)
-    return [
-        Wish(
-            prompt=body.prompt,
-            model=body.model,
-            width=width,
-            height=height,
-            steps=body.num_inference_steps,
-            guidance=body.guidance_scale,
-            seed=None if body.seed is None else body.seed + number,
-            output_format=body.output_format,
-            quality=body.output_compression,
-            end_user=body.safety_identifier or body.user,
-        )
-        for number in range(body.n)
-    ]
-
-
-def _size(size: str) -> tuple[int | None, int | None]:
-    if size == "auto":
-        return None, None
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and len(size) < 12):
-        raise BadRequest("size", "is not of the form WIDTHxHEIGHT", "Send for example 1024x1024, or auto")
-    return int(width), int(height)
+async def _draw(
+    desk: Desk, request: Request, who: Principal, body: GenerationBody, orders: list[ImageRequest]
+) -> Response:
+    works: list[asyncio.Task[Outcome]] = []
+    try:
+        for order in orders:
+            works.append(await desk.accept(who, order))
+    except BaseException:
+        for order in orders[: len(works)]:  # the caller learns of none of them, so none is drawn for nothing
+            desk.jobs.cancel(order.id)
+        raise
+    outcomes = await asyncio.gather(*(asyncio.shield(work) for work in works))
+    return await asyncio.to_thread(_answer, desk, request, body, orders, outcomes)
 
 
 def _answer(

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,14 +11,23 @@ import c2pa
 import pytest
 import yaml
 
-from provenance.claims import MediaType
+from provenance.claims import MediaType, Region, Source
 from provenance.sealing import seal
 from tests.conformance.json_formula import Formulas
 from tests.provenance.operators import Gateway, make_claim, make_gateway
 from tests.provenance.pictures import jpeg, make_picture
 
 RUBRICS = ("asset-rubric-conformance0.2-spec2.4.yml", "asset-rubric-integrity.yml")
-KINDS = ("generated", "edited", "edit of a signed picture")
+KINDS: dict[str, Callable[[Source, Source], dict[str, object]]] = {
+    "generated": lambda plain, signed: {},
+    "edited": lambda plain, signed: {"parent": plain},
+    "edit of a signed picture": lambda plain, signed: {"parent": signed},
+    "region painted anew": lambda plain, signed: {"parent": signed, "region": Region(16, 8, 100, 60)},
+    "from references": lambda plain, signed: {"references": (plain, signed)},
+    "edit with references": lambda plain, signed: {"parent": signed, "references": (plain, signed)},
+    "enlarged": lambda plain, signed: {"steps": ("upscaled",)},
+    "edited, recoloured, enlarged": lambda plain, signed: {"parent": plain, "steps": ("recoloured", "upscaled")},
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +37,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
 
 def crjson(gateway: Gateway, kind: str, media_type: str) -> dict[str, Any]:
     """A sealed picture as the conformance programme's tools see it."""
-    mime = cast("MediaType", media_type)
-    claim = make_claim(mime)
-    if kind != "generated":
-        signed = seal(gateway.sealing, make_picture(seed=5), make_claim("image/jpeg", mark=b"parent..")).data
-        parent = signed if "signed" in kind else jpeg(make_picture(seed=5), 90)
-        claim = make_claim(mime, operation="edited", parent=parent, parent_media_type="image/jpeg")
+    signed = seal(gateway.sealing, make_picture(seed=5), make_claim("image/jpeg", mark=b"parent..")).data
+    sources = Source(jpeg(make_picture(seed=5), 90), "image/jpeg"), Source(signed, "image/jpeg")
+    claim = make_claim(cast("MediaType", media_type), **KINDS[kind](*sources))
     data = seal(gateway.sealing, make_picture(seed=2), claim).data
     settings = {"trust": {"user_anchors": gateway.anchors_pem}, "verify": {"verify_trust": True}}
     with (

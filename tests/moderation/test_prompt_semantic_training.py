@@ -18,7 +18,7 @@ from moderation.semantic.network import Network, start
 from moderation.semantic.reference import read_reference, write_reference
 from moderation.semantic.tokens import Tokens
 from moderation.sentence_encoder import SentenceEncoder
-from policies.findings import Category
+from policies.findings import OF_FILES_SENT_IN, Category
 
 SENTENCES = ["a cat on a mat", "a man stabbing a rival, oil painting, 8k", "how do i bake bread?", "poster " * 90]
 
@@ -133,7 +133,7 @@ def test_there_are_hundreds_of_pairs_and_none_names_minors_as_a_category() -> No
 
 def test_definitions_name_only_categories_of_the_taxonomy() -> None:
     data = tomllib.loads((corpus.HERE / "definitions.toml").read_text())
-    assert {Category(category) for category in data["unsafe"]} == set(Category) - {Category.EVASION}
+    assert {Category(category) for category in data["unsafe"]} == set(Category) - OF_FILES_SENT_IN - {Category.EVASION}
 
 
 def test_no_text_to_choose_by_is_trained_on() -> None:

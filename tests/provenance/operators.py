@@ -60,7 +60,9 @@ def make_gateway(folder: Path, organisation: str) -> Gateway:
     anchors = (folder / "ca.pem").read_text()
     signer = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
     watermarker = LibraryWatermark(LibraryWatermark.Options())
-    return Gateway(folder, SealingParts(watermarker, ManifestSigner(signer), ManifestReader(anchors), pdq), anchors)
+    return Gateway(
+        folder, SealingParts(watermarker, ManifestSigner(signer, anchors), ManifestReader(anchors), pdq), anchors
+    )
 
 
 def make_claim(media_type: MediaType = "image/png", **changes: object) -> Claim:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from moderation.pdq import pdq
-from provenance.claims import MediaType, SealedImage
+from provenance.claims import MediaType, SealedImage, Source
 from provenance.encoding import Limits, decode
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError
 from provenance.reading import CredentialState
@@ -243,7 +243,7 @@ def test_another_organisation_under_the_same_anchor_is_not_us(gateway: Gateway, 
 
 def test_an_edited_picture_keeps_its_parents_credential(gateway: Gateway, sealed: Sealed) -> None:
     parent = sealed("image/jpeg")
-    claim = make_claim(operation="edited", parent=parent.data, parent_media_type="image/jpeg", mark=b"the edit")
+    claim = make_claim(parent=Source(parent.data, "image/jpeg"), mark=b"the edit")
 
     file = seal(gateway.sealing, make_picture(seed=3), claim)
 
@@ -259,7 +259,7 @@ def test_an_edited_picture_keeps_its_parents_credential(gateway: Gateway, sealed
 
 
 def test_an_unmarked_parent_is_still_named(gateway: Gateway) -> None:
-    claim = make_claim(operation="edited", parent=jpeg(make_picture(), 90), parent_media_type="image/jpeg")
+    claim = make_claim(parent=Source(jpeg(make_picture(), 90), "image/jpeg"))
 
     assert "parentOf" in seal(gateway.sealing, make_picture(seed=3), claim).manifest_json
 

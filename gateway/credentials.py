@@ -1,0 +1,81 @@
+"""What the credential of a picture that is sent in says, as findings: was it tampered with, are rights reserved?
+
+It reports; the policy decides. A picture without a credential says nothing, and that is reported too, as zeros.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from policies.findings import Category, Finding, Stage, unanswered
+from provenance.claims import Source
+from provenance.labels import embedded
+from provenance.reading import Credential, CredentialState, ManifestReader
+from provenance.reservations import reservations
+
+NAME: Final = "credentials"
+VERSION: Final = "1"
+
+_SURE: Final = 1.0
+_DOUBTFUL: Final = 0.5
+
+_OUR_USE: Final = "ai_inference"
+"""What happens to a picture here: a model looks at it. It is neither mined nor trained on."""
+
+_UNREADABLE: Final = "unreadable"
+"""There are words about it which cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialReport:
+    """`state`: of the credential under our anchors. `ours`: this gateway signed it. `reserved`: uses that its owner
+    reserves, in the words of `provenance.reservations`, or `unreadable`; of our own pictures none. `findings`: never
+    empty."""
+
+    state: str
+    ours: bool
+    reserved: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+class Credentials:
+    """Reads credentials of uploads. Safe to use from many threads."""
+
+    def __init__(self, reader: ManifestReader) -> None:
+        self._reader = reader
+
+    def report(self, source: Source) -> CredentialReport:
+        """What the file's credential says. Never raises: a reader that breaks leaves an `unanswered` finding."""
+        try:
+            credential = self._reader.read(source.data, source.media_type)
+            reserved = () if credential.signer_trusted else self._reserved(credential, source)
+        except Exception as failure:  # noqa: BLE001  whatever breaks here must not read as "nothing found"
+            silent = unanswered(Stage.INPUT_IMAGE, NAME, VERSION, type(failure).__name__)
+            return CredentialReport("unanswered", ours=False, reserved=(), findings=(silent,))
+        altered = 0.0
+        if credential.state is CredentialState.INVALID:
+            altered = _SURE if any(map(_is_mismatch, credential.codes)) else _DOUBTFUL
+        facts = (("credential", credential.state.value),)
+        held_back = (_SURE if _OUR_USE in reserved else _DOUBTFUL) if reserved else 0.0
+        findings = (
+            _finding(Category.TAMPERED_CREDENTIAL, altered, facts),
+            _finding(Category.RESERVED_RIGHTS, held_back, (("uses", ",".join(reserved)),)),
+        )
+        return CredentialReport(credential.state.value, credential.signer_trusted, reserved, findings)
+
+    def _reserved(self, credential: Credential, source: Source) -> tuple[str, ...]:
+        try:
+            return reservations(credential.manifest_json, embedded(source.data, source.media_type).xmp)
+        except ValueError:
+            return (_UNREADABLE,)
+
+
+def _is_mismatch(code: str) -> bool:
+    """A hash or a signature does not fit, or a part is gone: somebody changed the file after it was signed.
+
+    Other failures, such as an expired certificate, may be nobody's fault.
+    """
+    return code.endswith((".mismatch", ".missing", ".malformed")) or code.startswith("unreadable.")
+
+
+def _finding(category: Category, score: float, facts: tuple[tuple[str, str], ...]) -> Finding:
+    return Finding(category.value, score, Stage.INPUT_IMAGE, NAME, VERSION, facts)
