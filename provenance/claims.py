@@ -9,11 +9,24 @@ from provenance.payload import MARK_BYTES
 
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 Operation = Literal["generated", "edited"]
+LabelProfile = Literal["iptc", "eu", "california", "china"]
+Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
 
 SYSTEM: Final = "Fluxgate"
 
 TRAINED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 COMPOSITE_TRAINED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+DRAWN: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicMedia"
+"""Of a visible label: drawn by rule, with no model."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleLabel:
+    """What is drawn into the picture for everyone to see: the icon, or words in `language`, a key of `words.toml`."""
+
+    style: Literal["icon", "text"]
+    language: str = "en"
+    corner: Corner = "top_right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,8 @@ class Claim:
     `model_version`: digest of the weights, `sha256:…`. `model_trained`: False for a demonstration pipeline with
     random weights, and then said so. `created_at`: UTC, whole seconds. `quality`: 1 to 100, of JPEG and WebP.
     `provider`: the operator's name. `parent`: file of the picture that was edited, with its media type; required for
-    `edited`, absent for `generated`. Raises `ValueError` where these do not hold.
+    `edited`, absent for `generated`. `labels`: profiles whose fields are written into the metadata, at least one;
+    `provider_code`: the provider's in China's. Raises `ValueError` where these do not hold.
     """
 
     content_id: str
@@ -41,6 +55,9 @@ class Claim:
     operation: Operation = "generated"
     parent: bytes | None = None
     parent_media_type: MediaType | None = None
+    labels: tuple[LabelProfile, ...] = ("iptc", "eu", "california")
+    provider_code: str = ""
+    visible_label: VisibleLabel | None = None
 
     def __post_init__(self) -> None:
         if len(self.mark) != MARK_BYTES:
@@ -50,6 +67,9 @@ class Claim:
         edited = self.operation == "edited"
         if edited != (self.parent is not None) or edited != (self.parent_media_type is not None):
             raise ValueError("an edited picture names its parent and the parent's media type; a generated one has none")
+
+        if not self.labels or ("china" in self.labels and not self.provider_code):
+            raise ValueError("a picture is labelled after at least one profile, and China's names a provider code")
 
     @property
     def digital_source_type(self) -> str:
@@ -75,7 +95,7 @@ class SealedImage:
 
     `sha256`: hex, of `data`. `pdq`: 64 hex characters, and `pdq_quality` 0 to 100. `mark` and `mark_algorithm` are
     empty only where `UnsafeUnmarked` was allowed. `manifest_id`: `urn:c2pa:…`; `manifest`: the C2PA manifest store.
-    `psnr_db`: of the marked pixels against the rendered ones, infinite if equal. `timestamped`: an RFC 3161
+    `psnr_db`: of the marked pixels against those before, infinite if equal. `timestamped`: an RFC 3161
     time-stamp is in the signature; without one it stops being valid when the certificate expires.
     """
 

@@ -1,14 +1,15 @@
 """The C2PA manifest definition of a claim, as data. Pure.
 
-After C2PA 2.4 and the conformance programme 0.2: one `c2pa.created`, or `c2pa.opened` and `c2pa.edited`, with all
-actions included; a bound watermark and its soft binding; the AI disclosure; training-mining. Everything here is what
-the gateway itself vouches for, hence `created`. No prompt and no person.
+After C2PA 2.4 and the conformance programme 0.2: one `c2pa.created`, or `c2pa.opened` and `c2pa.edited`, and
+`c2pa.addedText` for a visible label, with all actions included; a bound watermark and its soft binding; the AI
+disclosure; training-mining. Everything here is what the gateway itself vouches for, hence `created`. No prompt and no
+person.
 """
 
 import base64
 from typing import Any, Final
 
-from provenance.claims import Claim
+from provenance.claims import DRAWN, Claim
 
 SPEC_VERSION: Final = "2.4.0"
 
@@ -62,6 +63,12 @@ def _actions(claim: Claim, agent: dict[str, str], mark_algorithm: str | None) ->
         ]
     else:
         actions = [{"action": "c2pa.created", **when, "digitalSourceType": claim.digital_source_type}]
+    if claim.visible_label is not None:
+        shown = claim.visible_label
+        words = "the icon AI" if shown.style == "icon" else f"words in language {shown.language}"
+        where = shown.corner.replace("_", " ")
+        said = f"Visible label that an AI system made or changed the picture: {words}, {where}."
+        actions.append({"action": "c2pa.addedText", **when, "digitalSourceType": DRAWN, "description": said})
     if mark_algorithm is not None:
         # relatedAssertions should name the soft binding, but wants its hash, and c2pa-rs salts every assertion only
         # while signing. The soft binding is in the same manifest, which is what the standard requires.

@@ -10,14 +10,14 @@ import c2pa
 import pytest
 import yaml
 
-from provenance.claims import MediaType
+from provenance.claims import MediaType, VisibleLabel
 from provenance.sealing import seal
 from tests.conformance.json_formula import Formulas
 from tests.provenance.operators import Gateway, make_claim, make_gateway
 from tests.provenance.pictures import jpeg, make_picture
 
 RUBRICS = ("asset-rubric-conformance0.2-spec2.4.yml", "asset-rubric-integrity.yml")
-KINDS = ("generated", "edited", "edit of a signed picture")
+KINDS = ("generated", "generated and labelled", "edited", "edited and labelled", "edit of a signed picture")
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
 def crjson(gateway: Gateway, kind: str, media_type: str) -> dict[str, Any]:
     """A sealed picture as the conformance programme's tools see it."""
     mime = cast("MediaType", media_type)
-    claim = make_claim(mime)
-    if kind != "generated":
+    label = VisibleLabel("text") if "labelled" in kind else None
+    claim = make_claim(mime, visible_label=label)
+    if not kind.startswith("generated"):
         signed = seal(gateway.sealing, make_picture(seed=5), make_claim("image/jpeg", mark=b"parent..")).data
         parent = signed if "signed" in kind else jpeg(make_picture(seed=5), 90)
-        claim = make_claim(mime, operation="edited", parent=parent, parent_media_type="image/jpeg")
+        claim = make_claim(mime, operation="edited", parent=parent, parent_media_type="image/jpeg", visible_label=label)
     data = seal(gateway.sealing, make_picture(seed=2), claim).data
     settings = {"trust": {"user_anchors": gateway.anchors_pem}, "verify": {"verify_trust": True}}
     with (

@@ -1,42 +1,38 @@
 """The plain label: an XMP packet that says "made by an AI system" to every tool that reads metadata. Pure.
 
-It is written before signing, so the signature covers it. It names system, version, provider, time and a public id
-(IPTC Photo Metadata 2025.1; California SB 942 s.22757.3(b)), and no prompt and no person.
+It is written before signing, so the signature covers it. What stands in it, `profiles.py` says.
 """
 
 from xml.sax.saxutils import escape
 
 from provenance.claims import Claim
 from provenance.headers import png_chunk
+from provenance.labels.profiles import BAGS, NAMESPACES, PROPERTIES, fields_of
 
 _XMP_JPEG = b"http://ns.adobe.com/xap/1.0/\x00"  # XMP specification part 3, 1.1.3
 _XMP_PNG = b"XML:com.adobe.xmp\x00\x00\x00\x00\x00"  # part 3, 1.1.5: keyword, uncompressed, no language, no translation
 
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
- xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-<Iptc4xmpExt:DigitalSourceType>{source_type}</Iptc4xmpExt:DigitalSourceType>
-<Iptc4xmpExt:AISystemUsed>{system}</Iptc4xmpExt:AISystemUsed>
-<Iptc4xmpExt:AISystemVersionUsed>{version}</Iptc4xmpExt:AISystemVersionUsed>
-<xmp:CreatorTool>{system} {version}</xmp:CreatorTool>
-<xmp:CreateDate>{created}</xmp:CreateDate>
-<dc:publisher><rdf:Bag><rdf:li>{provider}</rdf:li></rdf:Bag></dc:publisher>
-<dc:identifier>{content_id}</dc:identifier>
+<rdf:Description rdf:about=""{namespaces}>
+{properties}
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
 
 
 def packet(claim: Claim) -> bytes:
-    """The XMP packet of a claim, UTF-8, read-only."""
+    """The XMP packet of a claim, UTF-8, read-only: the fields of its profiles."""
+    fields = fields_of(claim)
+    used = dict.fromkeys(PROPERTIES[field].split(":")[0] for field in fields)
     return _PACKET.format(
-        source_type=claim.digital_source_type,
-        system=escape(claim.system),
-        version=escape(claim.system_version),
-        created=claim.created_text,
-        provider=escape(claim.provider),
-        content_id=escape(claim.content_id),
+        namespaces="".join(f'\n xmlns:{prefix}="{NAMESPACES[prefix]}"' for prefix in used),
+        properties="\n".join(_property(field, escape(value)) for field, value in fields.items()),
     ).encode()
+
+
+def _property(field: str, escaped: str) -> str:
+    content = f"<rdf:Bag><rdf:li>{escaped}</rdf:li></rdf:Bag>" if field in BAGS else escaped
+    return f"<{PROPERTIES[field]}>{content}</{PROPERTIES[field]}>"
 
 
 def attach(data: bytes, media_type: str, xmp: bytes, *, width: int, height: int) -> bytes:
