@@ -80,10 +80,13 @@ def _known(engine: Engine, condition: ColumnElement[bool]) -> KnownImage | None:
     )
 
 
+_LABEL_FIELDS = ("kind", "source_type", "system", "version", "provider", "created", "id")
+
+
 def to_dict(found: Verification) -> dict[str, Any]:
     """As it stands in answers and in `fluxgate verify --json`: a verdict, then each layer by itself, in plain words."""
     said = dict(found.statements)
-    credential, detection, record = found.credential, found.detection, found.record
+    credential, labels, detection, record = found.credential, found.labels, found.detection, found.record
     return {
         "verdict": found.verdict.value,
         "summary": said["verdict"],
@@ -98,6 +101,13 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "timestamped": credential.timestamped,
                 "codes": list(credential.codes),
                 "explanation": said["metadata"],
+            },
+            "labels": {
+                "says_ai": labels.says_ai,
+                "profiles": list(labels.profiles),
+                **{field: labels.fields.get(field) for field in _LABEL_FIELDS},
+                "aigc": dict(labels.aigc) or None,
+                "explanation": said["labels"],
             },
             "watermark": {
                 "detected": detection is not None,

@@ -11,12 +11,25 @@ MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 Operation = Literal["generated", "edited"]
 Step = Literal["upscaled", "recoloured"]
 """What was done to the pixels after the model had drawn them, by plain arithmetic."""
+LabelProfile = Literal["iptc", "eu", "california", "china"]
+Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
 
 SYSTEM: Final = "Fluxgate"
 
 TRAINED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 COMPOSITE_TRAINED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 ALGORITHMICALLY_ENHANCED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
+DRAWN: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicMedia"
+"""Of a visible label: drawn by rule, with no model."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleLabel:
+    """What is drawn into the picture for everyone to see: the icon, or words in `language`, a key of `words.toml`."""
+
+    style: Literal["icon", "text"]
+    language: str = "en"
+    corner: Corner = "top_right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,8 @@ class Claim:
     random weights, and then said so. `created_at`: UTC, whole seconds. `quality`: 1 to 100, of JPEG and WebP.
     `provider`: the operator's name. `parent`: the picture that was edited, None for a generated one. `region`: the part
     of it that was painted anew, None for all of it. `references`: pictures the model looked at beside the words.
-    `steps`: in the order in which they were done. Raises `ValueError` where these do not hold.
+    `steps`: in the order in which they were done. `labels`: profiles whose fields are written into the
+    metadata, at least one; `provider_code`: the provider's in China's. Raises `ValueError` where these do not hold.
     """
 
     content_id: str
@@ -64,6 +78,9 @@ class Claim:
     region: Region | None = None
     references: tuple[Source, ...] = ()
     steps: tuple[Step, ...] = ()
+    labels: tuple[LabelProfile, ...] = ("iptc", "eu", "california")
+    provider_code: str = ""
+    visible_label: VisibleLabel | None = None
 
     def __post_init__(self) -> None:
         if len(self.mark) != MARK_BYTES:
@@ -72,6 +89,8 @@ class Claim:
             raise ValueError("created_at must be UTC in whole seconds")
         if self.region is not None and self.parent is None:
             raise ValueError("only a picture with a parent has a region that was painted anew")
+        if not self.labels or ("china" in self.labels and not self.provider_code):
+            raise ValueError("a picture is labelled after at least one profile, and China's names a provider code")
 
     @property
     def operation(self) -> Operation:
@@ -102,7 +121,7 @@ class SealedImage:
 
     `sha256`: hex, of `data`. `pdq`: 64 hex characters, and `pdq_quality` 0 to 100. `mark` and `mark_algorithm` are
     empty only where `UnsafeUnmarked` was allowed. `manifest_id`: `urn:c2pa:…`; `manifest`: the C2PA manifest store.
-    `psnr_db`: of the marked pixels against the rendered ones, infinite if equal. `timestamped`: an RFC 3161
+    `psnr_db`: of the marked pixels against those before, infinite if equal. `timestamped`: an RFC 3161
     time-stamp is in the signature; without one it stops being valid when the certificate expires.
     """
 

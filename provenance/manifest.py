@@ -11,12 +11,13 @@ training-mining. Everything here is what the gateway itself vouches for, hence `
 | a picture, or a region of it | opened, then edited | compositeWithTrainedAlgorithmicMedia | it, `parentOf` |
 | then enlarged | resized.proportional | none: nothing is made up | |
 | then recoloured | adjustedColor | algorithmicallyEnhanced | |
+| then visibly labelled | addedText | algorithmicMedia | |
 """
 
 import base64
 from typing import Any, Final
 
-from provenance.claims import ALGORITHMICALLY_ENHANCED, Claim, Region, Source
+from provenance.claims import ALGORITHMICALLY_ENHANCED, DRAWN, Claim, Region, Source
 
 SPEC_VERSION: Final = "2.4.0"
 
@@ -79,6 +80,12 @@ def _actions(claim: Claim, agent: dict[str, str], mark_algorithm: str | None) ->
         drawn["changes"] = [_region_of_interest(claim.region)]
     actions.append(drawn)
     actions += [{"action": action, **when, **more} for action, more in map(_STEPS.__getitem__, claim.steps)]
+    if claim.visible_label is not None:
+        shown = claim.visible_label
+        words = "the icon AI" if shown.style == "icon" else f"words in language {shown.language}"
+        where = shown.corner.replace("_", " ")
+        said = f"Visible label that an AI system made or changed the picture: {words}, {where}."
+        actions.append({"action": "c2pa.addedText", **when, "digitalSourceType": DRAWN, "description": said})
     if mark_algorithm is not None:
         # relatedAssertions should name the soft binding, but wants its hash, and c2pa-rs salts every assertion only
         # while signing. The soft binding is in the same manifest, which is what the standard requires.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from provenance.labels import NO_LABELS, Labels
 from provenance.likeness import Overlay
 from provenance.reading import Credential, CredentialState
 from provenance.timestamps import statement
@@ -68,7 +69,7 @@ class RecordMatch:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """One file, layer by layer. `statements`: (layer, sentence), with layers metadata, watermark, record, verdict.
+    """One file, layer by layer. `statements`: (layer, sentence); layers metadata, labels, watermark, record, verdict.
 
     `pdq`: 64 hex characters, None where the picture does not open or is too plain to have one that says anything.
     """
@@ -81,6 +82,7 @@ class Verification:
     record: RecordMatch | None
     statements: tuple[tuple[str, str], ...]
     pdq: str | None = None
+    labels: Labels = NO_LABELS
 
     @property
     def exit_code(self) -> int:
@@ -97,6 +99,27 @@ _STATES: Final = {
     CredentialState.INVALID: "There is a content credential, and it does not hold for this file.",
     CredentialState.NOT_PRESENT: "There is no content credential in the file. It may never have had one, or lost it.",
 }
+
+_LABELLED: Final = {
+    "kind": "kind",
+    "source": "source_type",
+    "system": "system",
+    "version": "version",
+    "provider": "provider",
+    "time": "created",
+    "id": "id",
+}
+_PROFILES: Final = {
+    "iptc": "IPTC 2025.1",
+    "eu": "EU AI Act",
+    "california": "California SB 942",
+    "china": "China GB 45438-2025",
+}
+_NO_AI_LABEL: Final = (
+    "No label in the metadata says that an AI system took part. There may never have been one, or it was removed: that "
+    "does not tell how the picture was made."
+)
+_UNSIGNED: Final = "Anyone can write or remove such labels; who stands behind them, only an intact credential tells."
 
 VERDICTS: Final = {
     Verdict.OURS_INTACT: "Made by this system and unchanged.",
@@ -125,6 +148,22 @@ def about_metadata(credential: Credential) -> str:
     if credential.codes:
         said.append(f"Codes: {', '.join(credential.codes)}.")
     return " ".join(said)
+
+
+def about_labels(labels: Labels) -> str:
+    """What the metadata says of itself, which no signature needs to stand behind."""
+    said = {name: labels.fields[field] for name, field in _LABELLED.items() if field in labels.fields}
+    said |= {f"AIGC {name}": value for name, value in labels.aigc.items() if value}
+    facts = "; ".join(f"{name} {value}" for name, value in said.items())
+    complete = ", ".join(_PROFILES[profile] for profile in labels.profiles)
+    sentences = (
+        "The metadata labels the picture as made or changed by an AI system." if labels.says_ai else _NO_AI_LABEL,
+        f"It says: {facts}." if facts else "",
+        f"Complete for {complete}." if complete else "",
+        _UNSIGNED if labels.says_ai else "",
+        "Some metadata cannot be read safely and was left out." if labels.unreadable else "",
+    )
+    return " ".join(filter(None, sentences))
 
 
 def about_watermark(detection: Detection | None) -> str:

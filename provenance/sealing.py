@@ -1,11 +1,12 @@
 """Seals a picture. The path, in order; any failure raises, and nothing half-done is returned:
 
-1. mark      the watermark goes into the pixels
-2. encode    from here on only bytes exist
-3. label     XMP, readable by any tool
-4. sign      the C2PA manifest, over everything before
-5. read back the finished file, as a stranger would
-6. name      SHA-256 and PDQ
+1. show      the label everybody sees, if one is asked for
+2. mark      the watermark goes into the pixels, label and all
+3. encode    from here on only bytes exist
+4. label     XMP, readable by any tool
+5. sign      the C2PA manifest, over everything before
+6. read back the finished file, as a stranger would
+7. name      SHA-256 and PDQ
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ import numpy as np
 
 from provenance.claims import Claim, SealedImage
 from provenance.encoding import decode_own, encode
-from provenance.errors import MarkUnreadable, ReadBackFailed, UnreadableImage
+from provenance.errors import MarkUnreadable, ReadBackFailed, SealError, UnreadableImage
 from provenance.fingerprint import Fingerprint, sha256
-from provenance.labels import attach, packet
+from provenance.labels import LabelDoesNotFit, attach, draw, embedded, packet, read_labels
 from provenance.manifest import definition, ingredients
 from provenance.reading import Credential, CredentialState, ManifestReader
 from provenance.signing import ManifestSigner
@@ -37,19 +38,22 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
     """`pixels` as a finished file that carries `claim` in its watermark, its label and its signed manifest.
 
     `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept. Raises `MarkUnreadable` if the picture does not
-    hold the mark through its encoding, `SigningFailed`, or `ReadBackFailed`; all are `SealError`.
+    hold the mark through its encoding, `SigningFailed`, or `ReadBackFailed`; all are `SealError`, also raised where
+    the visible label does not fit.
     """
-    # 1 and 2. Mark and encode; a lossy encoding may ask for a stronger mark.
-    marked, encoded = _mark_and_encode(parts.watermarker, pixels, claim)
-    # 3. Label.
+    # 1. Show.
+    shown = _show(pixels, claim)
+    # 2 and 3. Mark and encode; a lossy encoding may ask for a stronger mark.
+    marked, encoded = _mark_and_encode(parts.watermarker, shown, claim)
+    # 4. Label.
     height, width = pixels.shape[:2]
     labelled = attach(encoded, claim.media_type, packet(claim), width=width, height=height)
-    # 4. Sign.
+    # 5. Sign.
     manifest = definition(claim, parts.watermarker.algorithm if parts.watermarker.marks else None)
     data, store = parts.signer.sign(manifest, claim.media_type, labelled, ingredients(claim))
-    # 5. Read back.
+    # 6. Read back.
     credential, final = _read_back(parts, data, claim, marked)
-    # 6. Name.
+    # 7. Name.
     pdq_hash, pdq_quality = parts.fingerprint(final)
     return SealedImage(
         data=data,
@@ -64,9 +68,18 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
         manifest_id=credential.manifest_id or "",
         manifest=store,
         manifest_json=credential.manifest_json or "",
-        psnr_db=_psnr_db(pixels, marked),
+        psnr_db=_psnr_db(shown, marked),
         timestamped=credential.timestamped,
     )
+
+
+def _show(pixels: Pixels, claim: Claim) -> Pixels:
+    if claim.visible_label is None:
+        return pixels
+    try:
+        return draw(pixels, claim.visible_label, claim.operation)
+    except LabelDoesNotFit as cause:
+        raise SealError("the visible label does not fit into the picture") from cause
 
 
 def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> tuple[Pixels, bytes]:
@@ -83,7 +96,7 @@ def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> 
 
 
 def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -> tuple[Credential, Pixels]:
-    """What a stranger with our anchor finds in the finished file: the credential, and the pixels with the mark."""
+    """What a stranger with our anchor finds in the file: the credential, the labels, and the pixels with the mark."""
     credential = parts.reader.read(data, claim.media_type)
     if credential.state is not CredentialState.TRUSTED:
         raise ReadBackFailed(f"the credential reads {credential.state}: {', '.join(credential.codes) or 'no codes'}")
@@ -91,6 +104,8 @@ def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -
         final = decode_own(data, claim.media_type)
     except UnreadableImage as cause:
         raise ReadBackFailed("the finished file cannot be decoded") from cause
+    if missing := set(claim.labels).difference(read_labels(embedded(data, claim.media_type)).profiles):
+        raise ReadBackFailed(f"the labels cannot be read: {', '.join(sorted(missing))}")
     if final.shape != marked.shape:
         raise ReadBackFailed("the finished picture has another size")
     if parts.watermarker.marks and not np.array_equal(final, marked):  # equal pixels: embed has read the mark back

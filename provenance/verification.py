@@ -1,7 +1,7 @@
 """Checks a file from anywhere. Sealing backwards, each layer on its own; nothing is fetched and nothing is kept:
 
 1. open      the file, within limits
-2. read      the C2PA credential, under our own anchors
+2. read      the C2PA credential, under our own anchors, and the labels
 3. detect    the watermark
 4. look up   the record, by bytes, by mark, by what the credential binds
 5. compare   the record with the file: by hash, and where that cannot tell, laid over the original
@@ -18,6 +18,7 @@ from provenance.encoding import Limits, decode
 from provenance.errors import UnreadableImage
 from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, Fingerprint, pdq_distance, sha256
 from provenance.headers import read_header
+from provenance.labels import embedded, read_labels
 from provenance.likeness import likeness
 from provenance.payload import MARK_BYTES
 from provenance.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
@@ -27,6 +28,7 @@ from provenance.reports import (
     RecordMatch,
     Verdict,
     Verification,
+    about_labels,
     about_metadata,
     about_record,
     about_verdict,
@@ -72,8 +74,9 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
         pixels = decode(data, parts.limits)
     except UnreadableImage as problem:
         return _unopened(parts, data, digest, problem)
-    # 2. Read the credential.
+    # 2. Read the credential, and the labels.
     credential = parts.reader.read(data, header.media_type)
+    labels = read_labels(embedded(data, header.media_type))
     # 3. Detect the mark.
     found = (watermarker.detect(pixels) for watermarker in parts.watermarkers)
     detection = next((mark for mark in found if mark is not None), None)
@@ -92,12 +95,13 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     verdict = _conclude(parts, credential, detection, record, by_looks=by_looks)
     statements = (
         ("metadata", about_metadata(credential)),
+        ("labels", about_labels(labels)),
         ("watermark", about_watermark(detection)),
         ("record", about_record(asked=parts.lookups is not None, record=record)),
         ("verdict", about_verdict(verdict, credential, detection, record)),
     )
     pdq = pdq_hash if told else None
-    return Verification(verdict, digest, header.media_type, credential, detection, record, statements, pdq)
+    return Verification(verdict, digest, header.media_type, credential, detection, record, statements, pdq, labels)
 
 
 def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
@@ -112,6 +116,7 @@ def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: Unreadab
     verdict = Verdict.OURS_ALTERED if _claims_us(parts, credential) else Verdict.UNCHECKABLE
     statements = (
         ("metadata", about_metadata(credential)),
+        ("labels", "Labels were not looked for: the picture does not open."),
         ("watermark", "The watermark was not looked for: the picture does not open."),
         ("record", "No record was looked up: the picture does not open."),
         ("verdict", f"{VERDICTS[verdict]} {problem}"),

@@ -11,7 +11,7 @@ import c2pa
 import pytest
 import yaml
 
-from provenance.claims import MediaType, Region, Source
+from provenance.claims import MediaType, Region, Source, VisibleLabel
 from provenance.sealing import seal
 from tests.conformance.json_formula import Formulas
 from tests.provenance.operators import Gateway, make_claim, make_gateway
@@ -20,6 +20,8 @@ from tests.provenance.pictures import jpeg, make_picture
 RUBRICS = ("asset-rubric-conformance0.2-spec2.4.yml", "asset-rubric-integrity.yml")
 KINDS: dict[str, Callable[[Source, Source], dict[str, object]]] = {
     "generated": lambda plain, signed: {},
+    "visibly labelled": lambda plain, signed: {"visible_label": VisibleLabel("text")},
+    "edited and visibly labelled": lambda plain, signed: {"parent": plain, "visible_label": VisibleLabel("icon")},
     "edited": lambda plain, signed: {"parent": plain},
     "edit of a signed picture": lambda plain, signed: {"parent": signed},
     "region painted anew": lambda plain, signed: {"parent": signed, "region": Region(16, 8, 100, 60)},
