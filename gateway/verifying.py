@@ -11,6 +11,7 @@ from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
 from provenance.encoding import Limits, decode_own
+from provenance.foreign_marks import ForeignMarks
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, Verification
 from provenance.verification import Lookups, VerifyingParts, verify
@@ -21,7 +22,7 @@ class Verifier:
     """Verification with this gateway's records behind it, or none. Safe to use from many threads.
 
     `looks`: the records; without them only the file itself is judged. `originals`: the stored pictures, to lay copies
-    over.
+    over. `foreign`: who knows the marks of other systems.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class Verifier:
         limits: Limits,
         looks: Looks | None = None,
         originals: Pictures | None = None,
+        foreign: tuple[ForeignMarks, ...] = (),
     ) -> None:
         lookups = None if looks is None else _lookups(looks, originals)
-        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
+        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits, foreign=foreign)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
@@ -103,6 +105,10 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "detected": detection is not None,
                 "mark": detection.mark.hex() if detection else None,
                 "algorithm": detection.algorithm if detection else None,
+                "foreign": [
+                    {"writer": mark.writer, "method": mark.method, "bits": mark.bits, "wrong_bits": mark.wrong_bits}
+                    for mark in found.foreign
+                ],
                 "explanation": said["watermark"],
             },
             "record": {
