@@ -13,8 +13,8 @@ from moderation.pdq import pdq
 from provenance.encoding import Limits, decode_own
 from provenance.foreign_marks import ForeignMarks
 from provenance.reading import ManifestReader
-from provenance.reports import KnownImage, Verification
-from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.reports import KnownImage, RecordMatch, Verification
+from provenance.verification import Lookups, VerifyingParts, compare, verify
 from provenance.watermarkers import Pixels, Watermarker
 
 
@@ -34,12 +34,21 @@ class Verifier:
         originals: Pictures | None = None,
         foreign: tuple[ForeignMarks, ...] = (),
     ) -> None:
+        self._looks = looks
         lookups = None if looks is None else _lookups(looks, originals)
         self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits, foreign=foreign)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
         return verify(self._parts, data)
+
+    def compare(self, data: bytes, manifest_id: str) -> RecordMatch | None:
+        """A file that opens, against one recorded picture; None without records or without that one."""
+        lookups = self._parts.lookups
+        known = None if self._looks is None else _known(self._looks.engine, images.c.manifest_id == manifest_id)
+        if lookups is None or known is None:
+            return None
+        return compare(self._parts, lookups, known, data)
 
 
 def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
@@ -55,7 +64,7 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         with reading(engine).connect() as connection:
             row = connection.execute(select(images).where(images.c.content_id == known.content_id)).one()
         try:
-            return decode_own(originals.file(row.job_id, row.content_id, row.media_type), row.media_type)
+            return decode_own(originals.file(row.job_id, row), row.media_type)
         except BlobMissing:  # erased, or kept no longer: the record stays
             return None
 

@@ -179,7 +179,8 @@ def _agreement(known: _Known, evidence: Evidence) -> ForeignMark:
 
 def _per_bit(spoken: Evidence, bits: int) -> Evidence:
     """(bits,): the mean of what the blocks of each bit say; blocks beyond the last whole round are left out."""
-    return spoken[: spoken.size // bits * bits].reshape(-1, bits).mean(axis=0)
+    means: Evidence = spoken[: spoken.size // bits * bits].reshape(-1, bits).mean(axis=0)
+    return means
 
 
 def _largest(blocks: Floats) -> Floats:

@@ -103,6 +103,12 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     return Verification(verdict, digest, header.media_type, credential, detection, record, statements, pdq, foreign)
 
 
+def compare(parts: VerifyingParts, lookups: Lookups, known: KnownImage, data: bytes) -> RecordMatch:
+    """Step 5 alone, against a record that was found otherwise. Raises `UnreadableImage`."""
+    pixels = decode(data, parts.limits)
+    return _compare(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels))
+
+
 def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
     """A file that cannot be decoded. Where its container still holds a credential of ours, it is ours, broken."""
     credential, media_type = NOT_PRESENT, None
