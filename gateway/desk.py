@@ -230,6 +230,7 @@ class Desk:
             media_type=row.media_type,
             sha256=row.sha256,
             manifest_id=row.manifest_id,
+            manifest_sha256=row.manifest_sha256,
             mark=row.mark,
             width=row.width,
             height=row.height,

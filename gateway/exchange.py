@@ -50,12 +50,14 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A sealed picture in the store. `mark`: hex of the watermark payload."""
+    """A sealed picture in the store. `mark`: hex of the watermark payload. `manifest_sha256`: hex, of the manifest
+    store; None for pictures from before manifests were stored by it."""
 
     content_id: str
     media_type: str
     sha256: str
     manifest_id: str
+    manifest_sha256: str | None
     mark: str
     width: int
     height: int

@@ -1,10 +1,11 @@
-"""The watermarker that marks, and those whose older marks are still recognised, from settings."""
+"""Who marks, whose older marks are still recognised, and who knows the marks of other systems; from settings."""
 
 from typing import Any
 
 from gateway.data_folder import DataFolder
 from gateway.parts import BootError, build_part
 from gateway.settings import Settings
+from provenance.foreign_marks import ForeignMarks
 from provenance.watermarkers import Watermarker
 
 _KEYED = "tile"
@@ -20,6 +21,11 @@ def watermarkers(settings: Settings, folder: DataFolder | None) -> tuple[Waterma
     names = dict.fromkeys((settings.watermarker, *settings.also_read))
     built = (_built(settings, folder, name) for name in names)
     return tuple(watermarker for watermarker in built if watermarker is not None)
+
+
+def foreign_marks(settings: Settings) -> tuple[ForeignMarks, ...]:
+    """Who looks for the marks of other systems. Raises `BootError`."""
+    return tuple(build_part("foreign_marks", name, settings.parts.get(name, {})) for name in settings.foreign_marks)
 
 
 def _built(settings: Settings, folder: DataFolder | None, name: str) -> Watermarker | None:

@@ -1,15 +1,30 @@
-"""Sealed pictures in the blob store, by job and content id: written before the log entry, removed if none is made."""
+"""Sealed pictures in the blob store: written before the log entry, removed if none is made.
+
+Files are named by job and content id, manifests by their SHA-256. The file's name ends in its manifest's digest, so
+that whoever takes over a job finds, by its files, the manifests it left.
+"""
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
+from typing import Any
 
+from sqlalchemy import Row
+
+from gateway.exchange import StoredImage
 from gateway.store.blobs import Blobs, BlobsUnavailable
 from provenance.claims import SealedImage
+from provenance.fingerprint import sha256
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
 log = logging.getLogger("fluxgate.pictures")
+
+Named = StoredImage | Row[Any]
+"""What names a picture: `content_id`, `media_type`, `manifest_sha256`."""
 
 
 class Pictures:
@@ -17,34 +32,44 @@ class Pictures:
 
     Names carry the content id, which every sealing draws anew: a worker that lost its job can never write over what
     another has delivered. They begin with the job, so that whoever takes a job over finds what the first one left.
+    A manifest is bound to the one file it signs, so no other picture has it and it goes with its file.
     """
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
     async def keep(self, job_id: str, content_id: str, sealed: SealedImage) -> None:
-        """Stores the sealed bytes and the bare manifest, both or neither. Raises `BlobsUnavailable`."""
+        """Stores the sealed bytes, then the bare manifest, both or neither. Raises `BlobsUnavailable`."""
         await asyncio.to_thread(self._keep, job_id, content_id, sealed)
 
     def _keep(self, job_id: str, content_id: str, sealed: SealedImage) -> None:
+        digest = sha256(sealed.manifest)
+        file = _file(job_id, content_id, digest, sealed.media_type)
         try:
-            self._blobs.write(_file(job_id, content_id, sealed.media_type), sealed.data)
-            self._blobs.write(_manifest(job_id, content_id), sealed.manifest)
+            self._blobs.write(file, sealed.data)
+            self._blobs.write(_manifest(digest), sealed.manifest)
         except BlobsUnavailable:
-            self._remove(job_id, (_file(job_id, content_id, sealed.media_type), _manifest(job_id, content_id)))
+            self._remove(job_id, (_manifest(digest), file))
             raise
 
-    def file(self, job_id: str, content_id: str, media_type: str) -> bytes:
+    def file(self, job_id: str, image: Named) -> bytes:
         """The file, byte for byte as signed. Raises `BlobMissing` or `BlobsUnavailable`."""
-        return self._blobs.read(_file(job_id, content_id, media_type))
+        return self._blobs.read(_file(job_id, image.content_id, image.manifest_sha256, image.media_type))
 
-    def manifest(self, job_id: str, content_id: str) -> bytes:
-        """The C2PA manifest store alone."""
-        return self._blobs.read(_manifest(job_id, content_id))
+    def manifest(self, image: Row[Any]) -> bytes:
+        """The C2PA manifest store alone, which has the digest it is named by. Raises `BlobMissing`,
+        `BlobsUnavailable`."""
+        if image.manifest_sha256 is None:  # from before manifests were named by their content
+            return self._blobs.read(f"manifests/{image.job_id}-{image.content_id}.c2pa")
+        store = self._blobs.read(_manifest(image.manifest_sha256))
+        if sha256(store) != image.manifest_sha256:
+            raise BlobsUnavailable("a stored manifest is not the one that was recorded")
+        return store
 
-    async def discard(self, job_id: str, content_id: str, media_type: str) -> None:
+    async def discard(self, job_id: str, image: StoredImage) -> None:
         """Removes a picture that will have no log entry."""
-        names = (_file(job_id, content_id, media_type), _manifest(job_id, content_id))
+        file = _file(job_id, image.content_id, image.manifest_sha256, image.media_type)
+        names = [file] if image.manifest_sha256 is None else [_manifest(image.manifest_sha256), file]
         await asyncio.to_thread(self._remove, job_id, names)
 
     async def sweep(self, job_id: str) -> None:
@@ -53,24 +78,29 @@ class Pictures:
 
     def _sweep(self, job_id: str) -> None:
         try:
-            names = [name for folder in ("images", "manifests") for name in self._blobs.names(f"{folder}/{job_id}-")]
+            files = self._blobs.names(f"images/{job_id}-")
+            digests = {digest for file in files if _DIGEST.fullmatch(digest := f"{file}.".split(".")[1])}
+            manifests = [name for digest in digests for name in self._blobs.names(f"manifests/{digest}")]
         except BlobsUnavailable:
             log.warning("the store could not be searched for files of request %s", job_id)
         else:
-            self._remove(job_id, names)
+            self._remove(job_id, (*manifests, *files))
 
     def _remove(self, job_id: str, names: Iterable[str]) -> None:
-        """A store that is away is not made a second failure of."""
+        """Manifests come first, and what cannot be removed stops the rest: the file is the trace by which its manifest
+        is found. A store that is away is not made a second failure of."""
         for name in names:
             try:
                 self._blobs.remove(name)
             except BlobsUnavailable:
                 log.warning("a file of request %s could not be removed", job_id)
+                return
 
 
-def _file(job_id: str, content_id: str, media_type: str) -> str:
-    return f"images/{job_id}-{content_id}.{EXTENSIONS[media_type]}"
+def _file(job_id: str, content_id: str, manifest_sha256: str | None, media_type: str) -> str:
+    digest = "" if manifest_sha256 is None else f".{manifest_sha256}"
+    return f"images/{job_id}-{content_id}{digest}.{EXTENSIONS[media_type]}"
 
 
-def _manifest(job_id: str, content_id: str) -> str:
-    return f"manifests/{job_id}-{content_id}.c2pa"
+def _manifest(digest: str) -> str:
+    return f"manifests/{digest}.c2pa"

@@ -59,7 +59,7 @@ class Public:
                 row = connection.execute(select(images).where(images.c.content_id == name.split(".")[0])).one_or_none()
             if row is None or row.held:
                 raise NotFound("picture")
-            data = parts.pictures.file(row.job_id, row.content_id, row.media_type)
+            data = parts.pictures.file(row.job_id, row)
             headers = {
                 "X-AI-Generated": "true",
                 "X-AI-Content-Id": row.content_id,

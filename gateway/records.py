@@ -27,6 +27,7 @@ from policies.findings import Finding, Stage
 from policies.policy import Policy
 from policies.verdicts import Decision, Verdict
 from provenance.errors import AlreadyRecorded, LedgerUnavailable
+from provenance.fingerprint import sha256
 from provenance.log import entries
 from provenance.log.entries import SALT_BYTES, Entry
 from provenance.log.ledger import Ledger
@@ -113,6 +114,7 @@ class Records:
             media_type=picture.media_type,
             sha256=picture.sha256,
             manifest_id=picture.manifest_id,
+            manifest_sha256=sha256(picture.manifest),
             mark=picture.mark.hex(),
             width=picture.width,
             height=picture.height,
@@ -130,11 +132,12 @@ class Records:
                 output_sha256=picture.sha256,
                 pdq=picture.pdq,
                 manifest_id=picture.manifest_id,
+                manifest_sha256=image.manifest_sha256,
                 mark_id=picture.mark.hex(),
                 content_id=sealed.content_id,
             )
         except (LeaseLost, AlreadyRecorded):  # somebody else's picture is the recorded one
-            await self._pictures.discard(case.request.id, image.content_id, image.media_type)
+            await self._pictures.discard(case.request.id, image)
             raise
         return Held(receipt, statement, image) if statement else Delivered(receipt, image)
 
@@ -219,6 +222,7 @@ def _image_row(
         "mark": picture.mark.hex() or None,
         "mark_algorithm": picture.mark_algorithm,
         "manifest_id": picture.manifest_id,
+        "manifest_sha256": sha256(picture.manifest),
         "model": rendering.model_id,
         "model_trained": rendering.trained,
         "created_at": now.timestamp(),

@@ -63,6 +63,9 @@ class Settings(_Frozen):
     also_read: tuple[str, ...] = Field(
         ("dwtdctsvd", "tile"), description="watermarker parts whose marks are recognised too, such as retired ones"
     )
+    foreign_marks: tuple[str, ...] = Field(
+        ("invisible_watermark",), description="parts that recognise the marks of other systems"
+    )
     signer: str = Field("local", description="signer part")
     timestamp_url: str | None = Field(None, description="RFC 3161 authority; without one manifests carry no time-stamp")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")

@@ -11,9 +11,10 @@ from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
 from provenance.encoding import Limits, decode_own
+from provenance.foreign_marks import ForeignMarks
 from provenance.reading import ManifestReader
-from provenance.reports import KnownImage, Verification
-from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.reports import KnownImage, RecordMatch, Verification
+from provenance.verification import Lookups, VerifyingParts, compare, verify
 from provenance.watermarkers import Pixels, Watermarker
 
 
@@ -21,7 +22,7 @@ class Verifier:
     """Verification with this gateway's records behind it, or none. Safe to use from many threads.
 
     `looks`: the records; without them only the file itself is judged. `originals`: the stored pictures, to lay copies
-    over.
+    over. `foreign`: who knows the marks of other systems.
     """
 
     def __init__(
@@ -31,13 +32,23 @@ class Verifier:
         limits: Limits,
         looks: Looks | None = None,
         originals: Pictures | None = None,
+        foreign: tuple[ForeignMarks, ...] = (),
     ) -> None:
+        self._looks = looks
         lookups = None if looks is None else _lookups(looks, originals)
-        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
+        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits, foreign=foreign)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
         return verify(self._parts, data)
+
+    def compare(self, data: bytes, manifest_id: str) -> RecordMatch | None:
+        """A file that opens, against one recorded picture; None without records or without that one."""
+        lookups = self._parts.lookups
+        known = None if self._looks is None else _known(self._looks.engine, images.c.manifest_id == manifest_id)
+        if lookups is None or known is None:
+            return None
+        return compare(self._parts, lookups, known, data)
 
 
 def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
@@ -53,7 +64,7 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         with reading(engine).connect() as connection:
             row = connection.execute(select(images).where(images.c.content_id == known.content_id)).one()
         try:
-            return decode_own(originals.file(row.job_id, row.content_id, row.media_type), row.media_type)
+            return decode_own(originals.file(row.job_id, row), row.media_type)
         except BlobMissing:  # erased, or kept no longer: the record stays
             return None
 
@@ -113,6 +124,10 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "detected": detection is not None,
                 "mark": detection.mark.hex() if detection else None,
                 "algorithm": detection.algorithm if detection else None,
+                "foreign": [
+                    {"writer": mark.writer, "method": mark.method, "bits": mark.bits, "wrong_bits": mark.wrong_bits}
+                    for mark in found.foreign
+                ],
                 "explanation": said["watermark"],
             },
             "record": {

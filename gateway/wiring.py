@@ -15,7 +15,7 @@ from gateway.data_folder import DataFolder
 from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
 from gateway.looks import Looks
-from gateway.marks import watermarkers
+from gateway.marks import foreign_marks, watermarkers
 from gateway.parts import BootError, build_part
 from gateway.pictures import Pictures
 from gateway.provisioning import log_signer, signing_files
@@ -116,7 +116,7 @@ def wire(folder: DataFolder) -> Parts:
         sealing=sealing,
         watermarkers=known_marks,
         looks=looks,
-        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures),
+        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures, foreign_marks(settings)),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,

@@ -27,7 +27,7 @@ from provenance.errors import MarkUnreadable
 from provenance.payload import CODE_BITS, protect, recover, to_bits
 from provenance.watermarkers import Detection, Pixels
 
-_Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
 
 STEP: Final = 36.0
 """`scales[1]` of invisible-watermark's defaults: the quantiser's step on the singular value."""
@@ -71,8 +71,8 @@ class LibraryWatermark:
         """See `Watermarker.embed`. Climbs to a harder strength by itself where this one does not hold."""
         self._check_size(pixels)
         bits = to_bits(protect(mark))
-        blocks = _blocks(_low_band(pixels))
-        leading = _leading(blocks)
+        blocks = blocks_of(low_band(pixels))
+        leading = leading_values(blocks)
         gentlest = max(strength, _strength_for(_roughness(blocks, leading[1])))
         for candidate in (known for known in self.strengths if known >= gentlest):
             marked = _embed(pixels, leading, bits, STEP * candidate)
@@ -85,7 +85,7 @@ class LibraryWatermark:
         """See `Watermarker.detect`. Pictures under the minimum size hold no mark."""
         if pixels.shape[0] * pixels.shape[1] < self.min_pixels or min(pixels.shape[:2]) < 8:
             return None
-        _, values, _ = _leading(_blocks(_low_band(pixels)))
+        _, values, _ = leading_values(blocks_of(low_band(pixels)))
         for strength in self.strengths:
             evidence = _evidence(values, STEP * strength)
             recovered = recover(evidence)
@@ -100,7 +100,7 @@ class LibraryWatermark:
             raise MarkUnreadable(f"{self.name}: {width}x{height} is too small, at least {self.min_pixels} pixels")
 
 
-def _low_band(pixels: Pixels) -> _Floats:
+def low_band(pixels: Pixels) -> Floats:
     """Haar low band of U: (height // 8 * 4, width // 8 * 4). Each value is half the sum of a 2x2 square of U.
 
     Columns and rows beyond a multiple of 8 fill no block and are left out, as the library leaves them out.
@@ -109,17 +109,17 @@ def _low_band(pixels: Pixels) -> _Floats:
     rows = np.ascontiguousarray(pixels[:height, :width]).reshape(height, width * 3)
     pairs = rows[0::2].astype(np.uint16) + rows[1::2]
     weights = np.concatenate([_U_FROM_RGB, _U_FROM_RGB]) / 2
-    low: _Floats = np.asarray(pairs.reshape(-1, 6).astype(np.float32) @ weights, np.float32)
+    low: Floats = np.asarray(pairs.reshape(-1, 6).astype(np.float32) @ weights, np.float32)
     return low.reshape(height // 2, width // 2) + np.float32(256)
 
 
-def _blocks(band: _Floats) -> _Floats:
+def blocks_of(band: Floats) -> Floats:
     """(4, 4, blocks): row and column inside a block first, so that one operation runs over all blocks."""
     height, width = band.shape
     return np.ascontiguousarray(band.reshape(height // 4, 4, width // 4, 4).transpose(1, 3, 0, 2)).reshape(4, 4, -1)
 
 
-def _leading(blocks: _Floats) -> tuple[_Floats, _Floats, _Floats]:
+def leading_values(blocks: Floats) -> tuple[Floats, Floats, Floats]:
     """The leading singular triple of every block: u (4, blocks), s (blocks,), v (4, blocks)."""
     right = blocks.sum(0)
     right /= np.sqrt(np.square(right).sum(0))
@@ -137,7 +137,7 @@ def _leading(blocks: _Floats) -> tuple[_Floats, _Floats, _Floats]:
     return left, values, right
 
 
-def _evidence(values: _Floats, step: float) -> npt.NDArray[np.float64]:
+def _evidence(values: Floats, step: float) -> npt.NDArray[np.float64]:
     """(96,) in [-1, 1]: the mean over a bit's blocks of how near s lies to 3/4 (one) or 1/4 (zero) of the step."""
     speaks = -np.sin(values * np.float32(2 * np.pi / step)).astype(np.float64)
     whole = speaks.size // CODE_BITS * CODE_BITS
@@ -149,7 +149,7 @@ def _evidence(values: _Floats, step: float) -> npt.NDArray[np.float64]:
     return evidence
 
 
-def _roughness(blocks: _Floats, values: _Floats) -> float:
+def _roughness(blocks: Floats, values: Floats) -> float:
     """How far the typical block is from a single colour or ramp: the median over blocks of what `s·u·vᵀ` leaves."""
     left_over = np.square(blocks).sum((0, 1)) - np.square(values)
     return float(np.sqrt(max(float(np.median(left_over)), 0.0) / 16))
@@ -160,9 +160,7 @@ def _strength_for(roughness: float) -> float:
     return next((strength for limit, strength in _ROUGH if roughness > limit), 1.0)
 
 
-def _embed(
-    pixels: Pixels, leading: tuple[_Floats, _Floats, _Floats], bits: npt.NDArray[np.uint8], step: float
-) -> Pixels:
+def _embed(pixels: Pixels, leading: tuple[Floats, Floats, Floats], bits: npt.NDArray[np.uint8], step: float) -> Pixels:
     """A read-only copy of `pixels` with `bits` repeated over all blocks; not checked."""
     height, width = (side // 8 * 8 for side in pixels.shape[:2])
     left, values, right = leading
@@ -185,12 +183,12 @@ def _range(pixels: Pixels, channel: int, height: int, width: int) -> tuple[Pixel
     return np.minimum(low[:, 0::2], low[:, 1::2]), np.maximum(high[:, 0::2], high[:, 1::2])
 
 
-def _fit(change: _Floats, darkest: Pixels, brightest: Pixels) -> _Floats:
+def _fit(change: Floats, darkest: Pixels, brightest: Pixels) -> Floats:
     """`change` in whole steps, cut to what keeps every pixel of a 2x2 square within 0 to 255."""
     return np.clip(np.rint(change), -darkest.astype(np.float32), 255 - brightest.astype(np.float32))
 
 
-def _with_room(nearest: _Floats, step: float, darkest: Pixels, brightest: Pixels) -> _Floats:
+def _with_room(nearest: Floats, step: float, darkest: Pixels, brightest: Pixels) -> Floats:
     """`nearest`, or one step the other way in blocks where blue would leave its range and the other way has room.
 
     A block changes evenly enough that its mean change, s / 4 in the low band and half of that in U, stands for all.
@@ -205,7 +203,7 @@ def _with_room(nearest: _Floats, step: float, darkest: Pixels, brightest: Pixels
     return np.where((short < 0) & (short_other > short), other, nearest)
 
 
-def _add(pixels: Pixels, green: _Floats, blue: _Floats) -> Pixels:
+def _add(pixels: Pixels, green: Floats, blue: Floats) -> Pixels:
     """A read-only copy with every 2x2 square shifted by whole numbers that are known to fit."""
     height, width = green.shape[0] * 2, green.shape[1] * 2
     marked = pixels.copy()

@@ -2,7 +2,7 @@
 
 1. open      the file, within limits
 2. read      the C2PA credential, under our own anchors, and the labels
-3. detect    the watermark
+3. detect    the watermark, and marks of other systems
 4. look up   the record, by bytes, by mark, by what the credential binds
 5. compare   the record with the file: by hash, and where that cannot tell, laid over the original
 6. conclude  one verdict, and a sentence for every layer
@@ -17,6 +17,7 @@ from provenance.claims import SYSTEM
 from provenance.encoding import Limits, decode
 from provenance.errors import UnreadableImage
 from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, Fingerprint, pdq_distance, sha256
+from provenance.foreign_marks import ForeignMark, ForeignMarks
 from provenance.headers import read_header
 from provenance.labels import embedded, read_labels
 from provenance.likeness import likeness
@@ -52,7 +53,7 @@ class Lookups:
 class VerifyingParts:
     """`watermarkers`: all whose marks are still to be recognised, so that retiring one is a choice. `reader`: with our
     own anchors only; what it trusts is ours. `organisation`: where that anchor also signs for others, the issuer
-    that is us. `lookups`: None if there are no records to ask."""
+    that is us. `lookups`: None if there are no records to ask. `foreign`: who knows the marks of other systems."""
 
     reader: ManifestReader
     watermarkers: tuple[Watermarker, ...]
@@ -60,6 +61,7 @@ class VerifyingParts:
     lookups: Lookups | None = None
     organisation: str | None = None
     limits: Limits = field(default_factory=Limits)
+    foreign: tuple[ForeignMarks, ...] = ()
 
 
 def verify(parts: VerifyingParts, data: bytes) -> Verification:
@@ -77,9 +79,10 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     # 2. Read the credential, and the labels.
     credential = parts.reader.read(data, header.media_type)
     labels = read_labels(embedded(data, header.media_type))
-    # 3. Detect the mark.
+    # 3. Detect the mark, and those of other systems.
     found = (watermarker.detect(pixels) for watermarker in parts.watermarkers)
     detection = next((mark for mark in found if mark is not None), None)
+    foreign = tuple(mark for reader in parts.foreign for mark in reader.read(pixels))
     # 4 and 5. Look up, and compare.
     pdq_hash, pdq_quality = parts.fingerprint(pixels)
     known = _look_up(parts.lookups, digest, credential, detection)
@@ -92,16 +95,24 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     if parts.lookups is not None and known is not None:
         record = _compare(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
     # 6. Conclude.
-    verdict = _conclude(parts, credential, detection, record, by_looks=by_looks)
+    verdict = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks)
     statements = (
         ("metadata", about_metadata(credential)),
         ("labels", about_labels(labels)),
-        ("watermark", about_watermark(detection)),
+        ("watermark", about_watermark(detection, foreign)),
         ("record", about_record(asked=parts.lookups is not None, record=record)),
-        ("verdict", about_verdict(verdict, credential, detection, record)),
+        ("verdict", about_verdict(verdict, credential, detection, record, foreign)),
     )
     pdq = pdq_hash if told else None
-    return Verification(verdict, digest, header.media_type, credential, detection, record, statements, pdq, labels)
+    return Verification(
+        verdict, digest, header.media_type, credential, detection, record, statements, pdq, labels, foreign
+    )
+
+
+def compare(parts: VerifyingParts, lookups: Lookups, known: KnownImage, data: bytes) -> RecordMatch:
+    """Step 5 alone, against a record that was found otherwise. Raises `UnreadableImage`."""
+    pixels = decode(data, parts.limits)
+    return _compare(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels))
 
 
 def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
@@ -178,6 +189,7 @@ def _conclude(
     credential: Credential,
     detection: Detection | None,
     record: RecordMatch | None,
+    foreign: tuple[ForeignMark, ...],
     *,
     by_looks: bool,
 ) -> Verdict:
@@ -200,4 +212,4 @@ def _conclude(
         return Verdict.FOREIGN
     if detection is not None:
         return Verdict.UNCHECKABLE if parts.lookups is None else Verdict.FOREIGN
-    return Verdict.NOT_FOUND
+    return Verdict.FOREIGN if foreign else Verdict.NOT_FOUND

@@ -100,7 +100,7 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
     problem = problem_of_outcome(outcome)
     if problem is None and isinstance(outcome, Delivered):
         result |= {"content_id": outcome.image.content_id, "sha256": outcome.image.sha256, "model": outcome.image.model}
-        return result, parts.pictures.file(request.id, outcome.image.content_id, outcome.image.media_type)
+        return result, parts.pictures.file(request.id, outcome.image)
     if problem is not None:
         result |= {"code": problem.code, "detail": problem.detail, "remedy": problem.remedy}
         if problem.statement:

@@ -41,7 +41,7 @@ def verify_command(
 def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, Any], int]:
     from gateway.data_folder import open_data_folder
     from gateway.looks import Looks
-    from gateway.marks import watermarkers
+    from gateway.marks import foreign_marks, watermarkers
     from gateway.pictures import Pictures
     from gateway.settings import load_settings
     from gateway.store.blobs import Blobs
@@ -56,7 +56,8 @@ def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, 
     limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
     reader = ManifestReader(trusted.read_text("ascii") if trusted else "")
     looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
-    found = Verifier(reader, watermarkers(settings, folder), limits, looks, originals).check(data)
+    marks, foreign = watermarkers(settings, folder), foreign_marks(settings)
+    found = Verifier(reader, marks, limits, looks, originals, foreign).check(data)
     return to_dict(found), found.exit_code
 
 

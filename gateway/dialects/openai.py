@@ -140,7 +140,7 @@ def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delive
     if body.response_format == "url":
         return {"url": desk.image_link(request, outcome.image), "b64_json": None, "revised_prompt": None}
     image = outcome.image
-    data = desk.parts.pictures.file(outcome.receipt.request_id, image.content_id, image.media_type)
+    data = desk.parts.pictures.file(outcome.receipt.request_id, image)
     return {"b64_json": base64.b64encode(data).decode(), "url": None, "revised_prompt": None}
 
 

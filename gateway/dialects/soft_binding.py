@@ -35,12 +35,15 @@ SPEC_VERSION = "2.4.0"
 ROOT = "/c2pa/v1"
 _MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 _PDQ_BYTES = 32
+_MOST_HINTED = 3  # to lay a copy over an original takes about 0.2 s
 _RECEIPT_TYPE = "org.c2pa.manifest-receipt"
 _RECEIPT_CONTEXT = {"c2pa": "https://c2pa.org/ns/", "receipt": "https://c2pa.org/ns/manifest-receipt#"}
 
 Picture = Annotated[bytes, Body(media_type="image/png", description="the file itself")]
 MaxResults = Annotated[int, Query(alias="maxResults", ge=1, le=100)]
 ActiveOnly = Annotated[bool, Query(alias="returnActiveManifest")]
+HintAlg = Annotated[str | None, Query(alias="hintAlg", max_length=200)]
+HintValue = Annotated[str | None, Query(alias="hintValue", max_length=1000)]
 Matches = list[dict[str, Any]]
 
 
@@ -92,17 +95,24 @@ class SoftBinding:
 
         @router.post(f"{ROOT}/matches/byContent", summary="Manifests that a picture leads to; nothing of it is kept")
         @rated
-        def by_content(request: Request, data: Picture, alg: str | None = None, most: MaxResults = 10) -> Response:
+        def by_content(
+            request: Request,
+            data: Picture,
+            alg: str | None = None,
+            most: MaxResults = 10,
+            hint_alg: HintAlg = None,
+            hint_value: HintValue = None,
+        ) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type not in _MEDIA_TYPES:
                 return _json({"error": f"Send one of {', '.join(_MEDIA_TYPES)}.", "code": "invalid_request"}, 415)
-            return _json({"matches": resolver.by_content(data, alg, most)})
+            return _json({"matches": resolver.by_content(data, alg, most, (hint_alg, hint_value))})
 
         @router.get(f"{ROOT}/manifests/{{manifest_id}}", summary="A manifest store, as it was signed")
         @rated
         def manifest(request: Request, manifest_id: str, active_only: ActiveOnly = False) -> Response:
             row = resolver.picture(images.c.manifest_id == manifest_id)
-            store = parts.pictures.manifest(row.job_id, row.content_id)
+            store = parts.pictures.manifest(row)
             return Response(active_manifest(store) if active_only else store, media_type="application/c2pa")
 
         @router.get(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Proof that the manifest is in the log")
@@ -181,8 +191,10 @@ class _Resolver:
             return []
         return [{"manifestId": row.manifest_id}]
 
-    def by_content(self, data: bytes, alg: str | None, most: int) -> Matches:
-        """Best first. `alg`: only what this algorithm leads to. Raises `BadRequest`."""
+    def by_content(self, data: bytes, alg: str | None, most: int, hint: tuple[str | None, str | None]) -> Matches:
+        """Best first. `alg`: only what this algorithm leads to. `hint`: algorithm and value of a binding the caller
+        has read; it adds candidates, which are compared with the picture like any others. Raises `BadRequest`."""
+        hinted = self._hinted(*hint)
         if alg is not None and alg not in self.mark_algorithms | {PDQ_ALGORITHM}:
             raise _unsupported(alg)
         found = self._parts.verifier.check(data)
@@ -195,7 +207,22 @@ class _Resolver:
         if found.pdq is not None and alg in (None, PDQ_ALGORITHM):
             known = {match["manifestId"] for match in matches}
             matches += [match for match in self._by_looks(found.pdq, most) if match["manifestId"] not in known]
+        for manifest_id in hinted:
+            if manifest_id not in {match["manifestId"] for match in matches}:
+                record = self._parts.verifier.compare(data, manifest_id)
+                matches += self._recorded(record) if record is not None and record.same_picture else []
         return matches[:most]
+
+    def _hinted(self, alg: str | None, value: str | None) -> list[str]:
+        """Ids of the manifests a hint leads to."""
+        if alg is None and value is None:
+            return []
+        if alg is None or value is None:
+            raise BadRequest("hintAlg", "a hint is an algorithm and a value", "Send hintAlg and hintValue, or neither")
+        try:
+            return [match["manifestId"] for match in self.by_binding(alg, value, _MOST_HINTED)]
+        except BadRequest as bad:
+            raise BadRequest(f"hint{bad.field.capitalize()}", bad.problem, bad.remedy) from bad
 
     def receipt(self, manifest_id: str, root: str) -> dict[str, Any]:
         """The manifest's receipt, against the newest checkpoint. Raises `NotFound`."""

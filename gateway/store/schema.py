@@ -80,6 +80,7 @@ images = Table(
     Column("mark", String(64), unique=True),
     Column("mark_algorithm", String(128), nullable=False),
     Column("manifest_id", String(200), nullable=False, index=True),
+    Column("manifest_sha256", String(64)),  # of the manifest store; empty for pictures from before it was the name
     Column("model", String(200), nullable=False),
     Column("model_trained", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),

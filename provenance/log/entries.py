@@ -60,8 +60,8 @@ class Entry:
     """One request's record. Fields that do not apply stay None and are left out of the leaf.
 
     `time`: aware; logged in UTC with milliseconds. `stage`: the station reached. `automated`: no human took part in the
-    decision. `*_digest`: `sha256:…`. `output_sha256`, `pdq`: hex, of the delivered or held picture only. `commitments`:
-    name → `commit(...)`. Raises `EntryInvalid`.
+    decision. `*_digest`: `sha256:…`. `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered or held picture
+    only. `commitments`: name → `commit(...)`. Raises `EntryInvalid`.
     """
 
     request_id: str
@@ -79,6 +79,7 @@ class Entry:
     output_sha256: str | None = None
     pdq: str | None = None
     manifest_id: str | None = None
+    manifest_sha256: str | None = None
     mark_id: str | None = None
     content_id: str | None = None
     system_version: str | None = None
@@ -114,6 +115,7 @@ class Entry:
             "output_sha256": self.output_sha256,
             "pdq": self.pdq,
             "manifest_id": self.manifest_id,
+            "manifest_sha256": self.manifest_sha256,
             "mark_id": self.mark_id,
             "content_id": self.content_id,
             "system_version": self.system_version,

@@ -70,7 +70,9 @@ def test_a_worker_that_lost_its_lease_records_nothing_and_overwrites_nothing(tmp
         (entry,) = (each for each in entries if each["request_id"] == prediction)
         again = quick.send("GET", answer.body["outputs"][0], key=None)
         assert hashlib.sha256(again.content).hexdigest() == entry["output_sha256"]
-        assert {entry["content_id"] in name for name in quick.blobs()} == {True}, "the slow worker's files are gone"
+        digest, stem = entry["manifest_sha256"], f"{prediction}-{entry['content_id']}"
+        ours = {f"images/{stem}.{digest}.png", f"manifests/{digest}.c2pa"}
+        assert quick.blobs() == ours, "the slow worker's files are gone"
         assert (job(quick, prediction)["state"], job(quick, prediction)["attempt"]) == ("delivered", 2)
 
 
@@ -117,12 +119,16 @@ def test_what_a_killed_worker_stored_is_swept_by_its_successor(tmp_path: Path) -
         SWITCHES["switched_flux"] = "hangs"
         prediction = first.send("POST", "/api/v1/model/generateImage", json=BODY).json()["id"]
         wait_until(lambda: working(first), 5)
-        left = first.path / "blobs" / "images" / f"{prediction}-fg_aaaaaaaaaaaaa.png"
-        left.parent.mkdir(parents=True)
-        left.write_bytes(b"sealed, and never recorded")
+        digest = hashlib.sha256(b"its manifest").hexdigest()
+        left = first.path / "blobs" / "images" / f"{prediction}-fg_aaaaaaaaaaaaa.{digest}.png"
+        manifest = first.path / "blobs" / "manifests" / f"{digest}.c2pa"
+        for file, content in ((left, b"sealed, and never recorded"), (manifest, b"its manifest")):
+            file.parent.mkdir(parents=True)
+            file.write_bytes(content)
         first.run(first.app.state.desk.jobs.close(grace_seconds=0.1))
         key = first.key
     with opened(tmp_path / "data") as second:
         second.key = key
         assert Native().wait(second, prediction).outcome == "delivered"
         assert not left.exists()
+        assert not manifest.exists()

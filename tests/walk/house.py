@@ -130,6 +130,13 @@ class House:
         root = self.path / "blobs"
         return {str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()}
 
+    def kept(self, request_id: str) -> set[str]:
+        """Names of a request's files, and of the manifests that their names name."""
+        names = self.blobs()
+        files = {name for name in names if request_id in name}
+        digests = {digest for file in files for digest in file.split(".")}
+        return files | {name for name in names if name.startswith("manifests/") and name[10:].split(".")[0] in digests}
+
     def written(self) -> tuple[int, int, int, int]:
         """Numbers of jobs, log entries, uploads and files: what a refused request must not change."""
         counts = [self.rows(f"select count(*) as n from {t}")[0]["n"] for t in ("jobs", "log_entries", "uploads")]

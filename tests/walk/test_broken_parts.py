@@ -128,9 +128,9 @@ def test_a_picture_is_not_delivered_when_the_ledger_is_full_and_the_job_ends_whe
     assert answer.outcome == "delivered"
     entry = independent.check_receipt(answer.receipt or {}, house.vkey)
     assert house.written()[1] == before[1] + 1
-    kept = {name for name in house.blobs() if job["id"] in name}
-    assert len(kept) == 2, "the file and the manifest of the recorded picture, and nothing of the first attempt"
-    assert all(entry["content_id"] in name for name in kept)
+    stem, digest = f"{job['id']}-{entry['content_id']}", entry["manifest_sha256"]
+    ours = {f"images/{stem}.{digest}.png", f"manifests/{digest}.c2pa"}
+    assert house.kept(job["id"]) == ours, "of the recorded picture, and nothing of the first attempt"
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ def recorded(house: House, answer: Answer, outcome: str) -> dict:
 
 
 def files_of(house: House, entry: dict) -> set[str]:
-    return {name for name in house.blobs() if entry["request_id"] in name}
+    return house.kept(entry["request_id"])
 
 
 def test_a_delivered_picture_is_in_the_log_byte_for_byte(house: House, dialogue: Dialogue) -> None:

@@ -1,6 +1,7 @@
 """From a copy back to manifest and log: the C2PA Soft Binding Resolution API, asked as a stranger asks it."""
 
 import base64
+import hashlib
 import io
 import json
 from typing import Any
@@ -76,6 +77,51 @@ def test_binding_values_lead_there_too(the_house: House, delivered: dict[str, An
             assert delivered["manifest_id"] in [match["manifestId"] for match in got.json()["matches"]]
     unknown = {"alg": delivered["mark_algorithm"], "value": base64.b64encode(b"8 others").decode()}
     assert ask(the_house, "GET", "/matches/byBinding", params=unknown).json() == {"matches": []}
+
+
+def test_manifests_are_stored_by_their_content_and_the_log_names_it(
+    the_house: House, delivered: dict[str, Any]
+) -> None:
+    path = f"/manifests/{quote(delivered['manifest_id'])}"
+    digest = hashlib.sha256(ask(the_house, "GET", path).content).hexdigest()
+    assert digest == delivered["manifest_sha256"]
+    assert f"manifests/{digest}.c2pa" in the_house.blobs()
+    receipt = ask(the_house, "GET", f"{path}/receipts").json()
+    proven = Receipt.from_tlog_proof(receipt["anchor"]["proof"]["value"])
+    assert json.loads(proven.leaf)["manifest_sha256"] == digest
+
+    file = the_house.path / "blobs" / "manifests" / f"{digest}.c2pa"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"!")
+    try:
+        assert ask(the_house, "GET", path).status_code == 503, "a store that was changed is not given out"
+    finally:
+        file.write_bytes(whole)
+
+
+def test_a_hint_leads_to_its_picture_from_a_part_of_it_and_never_from_another(
+    the_house: House, delivered: dict[str, Any]
+) -> None:
+    picture = Image.open(io.BytesIO(delivered["data"])).convert("RGB")
+    corner = picture.crop((0, 0, picture.width * 3 // 4, picture.height * 3 // 4)).resize((200, 200))
+    mark = base64.b64encode(bytes.fromhex(delivered["mark"])).decode()
+    hint = {"hintAlg": delivered["mark_algorithm"], "hintValue": mark}
+    kind = {"Content-Type": "image/png"}
+
+    def matches(shown: Image.Image, **query: Any) -> list[str]:
+        out = io.BytesIO()
+        shown.save(out, "PNG")
+        got = ask(the_house, "POST", "/matches/byContent", content=out.getvalue(), headers=kind, params=query)
+        assert got.status_code == 200, got.text
+        return [match["manifestId"] for match in got.json()["matches"]]
+
+    assert delivered["manifest_id"] in matches(corner, **hint)
+    noise = Image.fromarray(np.random.default_rng(4).integers(0, 256, (256, 256, 3), np.uint8))
+    assert matches(noise, **hint) == [], "a hint is no proof"
+    path, data = "/matches/byContent", delivered["data"]
+    for bad, field in (({"hintAlg": "x"}, "hintAlg"), (hint | {"hintValue": "AA=="}, "hintValue")):
+        got = ask(the_house, "POST", path, content=data, headers=kind, params=bad)
+        assert (got.status_code, got.json()["field"]) == (400, field)
 
 
 def test_receipts_are_checked_and_others_are_told_apart(the_house: House, delivered: dict[str, Any]) -> None:
