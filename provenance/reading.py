@@ -3,11 +3,15 @@
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 import c2pa
+
+from provenance.embedded import manifest_store
+from provenance.errors import UnreadableImage
+from provenance.manifest_store import unsigned_bytes_intact
 
 
 class CredentialState(StrEnum):
@@ -52,6 +56,9 @@ NOT_PRESENT: Final = Credential(CredentialState.NOT_PRESENT)
 _STORE_LABEL: Final = b"c2pa"
 """In the label of every manifest store (C2PA 2.4, 11.1.4.2): what lacks it has none, however broken it is otherwise."""
 
+UNSIGNED_CHANGED: Final = "dev.fluxgate.unsignedBytes.changed"
+"""Our code for what other readers pass over: padding, labels or lengths that no signature covers are not as written."""
+
 _STATES: Final = {
     "Trusted": CredentialState.TRUSTED,
     "Valid": CredentialState.VALID,
@@ -80,11 +87,14 @@ class ManifestReader:
             return NOT_PRESENT
         try:
             with c2pa.Reader(media_type, io.BytesIO(data), context=self._context) as reader:
-                return _report(reader)
+                credential = _report(reader)
         except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.RemoteManifest):
             return NOT_PRESENT
         except (c2pa.C2paError, ValueError, KeyError, TypeError, AttributeError) as error:
             return Credential(CredentialState.INVALID, codes=(f"unreadable.{type(error).__name__.strip('_')}",))
+        if credential.state is CredentialState.TRUSTED and not _as_written(data, media_type):
+            return replace(credential, state=CredentialState.INVALID, codes=(*credential.codes, UNSIGNED_CHANGED))
+        return credential
 
     def close(self) -> None:
         """Releases the native context."""
@@ -110,6 +120,13 @@ def _report(reader: c2pa.Reader) -> Credential:
         digital_source_types=tuple(_source_types(assertions)),
         manifest_json=json.dumps(store, indent=1, sort_keys=True),
     )
+
+
+def _as_written(data: bytes, media_type: str) -> bool:
+    try:
+        return unsigned_bytes_intact(manifest_store(data, media_type))
+    except UnreadableImage:
+        return False
 
 
 def _codes(store: dict[str, Any]) -> Iterator[str]:

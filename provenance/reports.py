@@ -162,7 +162,7 @@ def about_verdict(
     stripped = credential.state is CredentialState.NOT_PRESENT
     if verdict is Verdict.OURS_ALTERED and stripped and detection is not None and record is not None:
         return "A copy of a picture of this system, recognised by its watermark; its content credential was stripped."
-    if verdict is Verdict.OURS_INTACT and record is None:  # a signature's own padding, for one, is covered by nothing
+    if verdict is Verdict.OURS_INTACT and record is None:  # two bytes of a JPEG are covered by nothing
         return "Made by this system; all that its signature covers is unchanged. Only a record can tell of every byte."
     if verdict is Verdict.UNCHECKABLE:
         return f"{VERDICTS[verdict]} It carries a watermark of this system, but there were no records to ask."
