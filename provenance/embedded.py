@@ -1,4 +1,4 @@
-"""Takes the manifest store out of a picture file as C2PA puts it in (2.4, A.3.1 to A.3.3). Pure, and strict."""
+"""Takes the manifest store out of a picture file as C2PA puts it in (2.4, appendix A.3). Pure, and strict."""
 
 from collections.abc import Iterator
 

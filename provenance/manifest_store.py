@@ -10,16 +10,16 @@ from provenance.errors import ProvenanceError
 _HEADER_BYTES = 8
 _TYPE_BYTES = 16
 
-_LABELS: Final = frozenset(
-    ("c2pa.assertions", "c2pa.claim", "c2pa.claim.v2", "c2pa.signature", "c2pa.credentials", "c2pa.databoxes")
-)
-"""What a manifest is made of (C2PA 2.4, 11.1.4)."""
+_CLAIMS: Final = frozenset(("c2pa.claim", "c2pa.claim.v2"))
+_UNPROTECTED: Final = frozenset(("pad", "pad2", "x5chain"))
+"""What may stand in the unprotected header of a claim signature (C2PA 2.4, 13.2; the chain, before version 2), besides
+a time-stamp that holds. Stapled OCSP answers (`rVals`) are not admitted: our signers write none, and readers that
+do not fetch do not look at them."""
 
-_UNPROTECTED: Final = frozenset(("pad", "pad2", "sigTst", "sigTst2", "rVals", "x5chain"))
-"""What may stand in the unprotected header of a claim signature (C2PA 2.4, 13.2); the chain, before version 2."""
+_STAMPS: Final = frozenset(("sigTst", "sigTst2"))
 
 _LABELLED, _SALTED = 0x03, 0x13
-"""Toggles of a description box (ISO 19566-5, B.3): requestable, with a label; and with a private box after it."""
+"""Toggles of a description box (ISO 19566-5, B.3): it can be asked for and has a label; and has a private box."""
 
 
 class StoreBroken(ProvenanceError):
@@ -35,58 +35,52 @@ def active_manifest(store: bytes) -> bytes:
     return (len(content) + _HEADER_BYTES).to_bytes(4, "big") + b"jumb" + content
 
 
-def unsigned_bytes_intact(store: bytes) -> bool:
+def unsigned_bytes_intact(store: bytes, *, timestamped: bool) -> bool:
     """Whether what no signature covers still is as the standard writes it.
 
-    These are the lengths, labels and toggles of the boxes around the claim, and in the signature box its padding
-    (zeros), the names in its unprotected header and its absent payload. C2PA readers pass over all of them; what
-    they do not say is a place to hide bits in.
+    These are the lengths, labels and toggles of the boxes around claim and assertions (which are covered whole), other
+    boxes among them, and in the signature box its padding (zeros), what else stands in its unprotected header, and its
+    absent payload. C2PA readers pass over them; what nobody checks is a place to hide bits in.
+
+    `timestamped`: the signature's time-stamp was found to hold.
     """
     try:
-        _, *manifests = _described(store, ("c2pa",))
-        _, *children = _described(manifests[-1], None)
-        for child in children:
-            name = _label(_inside(child)[0])
-            _, *contents = _described(child, _LABELS)
-            if name == "c2pa.assertions":
-                for assertion in contents:
-                    _described(assertion, None)
-            elif name == "c2pa.signature":
-                _check_signature(contents)
-    except (StoreBroken, IndexError, UnicodeDecodeError):
+        label, manifests = _described(store)
+        _, contents = _described(manifests[-1])
+        (first, assertions), (second, claim), (third, signature) = (_described(part) for part in contents)
+        for assertion in assertions:
+            _described(assertion, salted=True)
+    except (StoreBroken, IndexError, ValueError):
         return False
-    return True
+    labelled = label == "c2pa" and first == "c2pa.assertions" and second in _CLAIMS and third == "c2pa.signature"
+    return labelled and len(claim) == len(signature) == 1 and _signature_intact(signature[0], timestamped)
 
 
-def _described(box: bytes, labels: tuple[str, ...] | frozenset[str] | None) -> list[bytes]:
-    """What a superbox holds, its description first. `labels`: those it may have, None for any."""
+def _described(box: bytes, *, salted: bool = False) -> tuple[str, list[bytes]]:
+    """Label and contents of a superbox. `salted`: its description may hold a salt. Raises `StoreBroken`."""
     description, *contents = _inside(box)
-    label = _label(description)
-    toggles = description[_HEADER_BYTES + _TYPE_BYTES]
-    salt = description[_HEADER_BYTES + _TYPE_BYTES + 1 + len(label.encode()) + 1 :]
-    if toggles != (_SALTED if list(_boxes(salt)) else _LABELLED) or (labels is not None and label not in labels):
+    label, _, salt = description[_HEADER_BYTES + _TYPE_BYTES + 1 :].partition(b"\x00")
+    if description[_HEADER_BYTES + _TYPE_BYTES] != (_SALTED if salt else _LABELLED) or (salt and not salted):
         raise StoreBroken("a box is not described as C2PA describes it")
-    return [description, *contents]
+    return label.decode("latin-1"), contents
 
 
-def _label(description: bytes) -> str:
-    text, _, _ = description[_HEADER_BYTES + _TYPE_BYTES + 1 :].partition(b"\x00")
-    return text.decode()
-
-
-def _check_signature(contents: list[bytes]) -> None:
-    """COSE_Sign1 (RFC 9052, 4.2) as C2PA fills it in. Raises `StoreBroken`."""
-    (content,) = contents if len(contents) == 1 else (b"",)
+def _signature_intact(box: bytes, timestamped: bool) -> bool:
+    """COSE_Sign1 (RFC 9052, 4.2) as C2PA fills it in."""
     try:
-        sign1 = cbor2.loads(content[_HEADER_BYTES:])
+        sign1 = cbor2.loads(box[_HEADER_BYTES:])
         _, unprotected, payload, _ = sign1.value
-        plain = cbor2.dumps(sign1) == content[_HEADER_BYTES:]
-        padded = any(any(unprotected.get(name, b"")) for name in ("pad", "pad2"))
-        named = set(unprotected) <= _UNPROTECTED
-    except (cbor2.CBORDecodeError, cbor2.CBOREncodeError, AttributeError, TypeError, ValueError) as cause:
-        raise StoreBroken("the signature is no COSE_Sign1") from cause
-    if not plain or padded or not named or payload is not None:
-        raise StoreBroken("the signature holds what no signature covers")
+        once = cbor2.dumps(sign1) == box[_HEADER_BYTES:]
+        padded = any(unprotected.get(name, b"").strip(b"\x00") for name in ("pad", "pad2"))
+        stamps = [
+            {key: [list(token) for token in tokens] for key, tokens in unprotected[name].items()}
+            for name in _STAMPS & set(unprotected)
+        ]
+    except (cbor2.CBORDecodeError, cbor2.CBOREncodeError, AttributeError, TypeError, ValueError):
+        return False
+    known = set(unprotected) <= _UNPROTECTED | _STAMPS
+    stamped = stamps == ([{"tstTokens": [["val"]]}] if timestamped else [])
+    return once and known and stamped and not padded and payload is None
 
 
 def _inside(box: bytes) -> list[bytes]:

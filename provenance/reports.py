@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from provenance.likeness import Overlay
-from provenance.reading import Credential, CredentialState
+from provenance.reading import INACCESSIBLE, Credential, CredentialState
 from provenance.timestamps import statement
 from provenance.watermarkers import Detection
 
@@ -122,7 +122,9 @@ def about_metadata(credential: Credential) -> str:
             f"Signed by {credential.issuer or 'an unnamed signer'} with {credential.generator or 'no tool named'}."
         )
         said.append(statement(timestamped=credential.timestamped))
-    if credential.codes:
+    if credential == INACCESSIBLE:
+        said.append("It names one that is kept elsewhere; nothing is fetched.")
+    elif credential.codes:
         said.append(f"Codes: {', '.join(credential.codes)}.")
     return " ".join(said)
 

@@ -47,7 +47,7 @@ EXPECTED = {
     FIXTURES / "A.jpg": (NONE, set()),
     FIXTURES / "C.jpg": (VALID, {UNTRUSTED}),
     FIXTURES / "C_with_CAWG_data.jpg": (VALID, {"cawg.x509.credential.untrusted", UNTRUSTED}),
-    FIXTURES / "cloud.jpg": (NONE, set()),  # names a manifest elsewhere, which is not fetched
+    FIXTURES / "cloud.jpg": (NONE, {"manifest.inaccessible"}),  # it is kept elsewhere, and not fetched
     FIXTURES / "file_with_wrong_extension.xyz.jpg": (VALID, {UNTRUSTED}),
     READING / "CA.jpg": (VALID, {UNTRUSTED}),
     READING / "CA_ct.jpg": (VALID, {UNTRUSTED}),
@@ -56,7 +56,7 @@ EXPECTED = {
     READING / "E-sig-CA.jpg": (INVALID, {"claimSignature.mismatch", UNTRUSTED}),
     READING / "XCA.jpg": (INVALID, {"assertion.dataHash.mismatch", UNTRUSTED}),
     READING / "boxhash.jpg": (VALID, {UNTRUSTED}),
-    READING / "cloud.jpg": (NONE, set()),
+    READING / "cloud.jpg": (NONE, {"manifest.inaccessible"}),
     READING / "legacy_ingredient_hash.jpg": (VALID, {UNTRUSTED}),
 }
 
