@@ -3,11 +3,15 @@
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 import c2pa
+
+from provenance.embedded import manifest_store
+from provenance.errors import UnreadableImage
+from provenance.manifest_store import unsigned_bytes_intact
 
 
 class CredentialState(StrEnum):
@@ -49,8 +53,17 @@ class Credential:
 
 NOT_PRESENT: Final = Credential(CredentialState.NOT_PRESENT)
 
+INACCESSIBLE: Final = Credential(CredentialState.NOT_PRESENT, codes=("manifest.inaccessible",))
+"""The file names a manifest kept elsewhere, which is not fetched (the code is C2PA 2.4's)."""
+
 _STORE_LABEL: Final = b"c2pa"
 """In the label of every manifest store (C2PA 2.4, 11.1.4.2): what lacks it has none, however broken it is otherwise."""
+
+_REFERENCE: Final = b"dcterms:provenance"
+"""In the XMP of files whose manifest is kept elsewhere (C2PA 2.4, 11.4)."""
+
+UNSIGNED_CHANGED: Final = "dev.fluxgate.unsignedBytes.changed"
+"""Our code for what other readers pass over: padding, labels or lengths that no signature covers are not as written."""
 
 _STATES: Final = {
     "Trusted": CredentialState.TRUSTED,
@@ -76,24 +89,37 @@ class ManifestReader:
 
     def read(self, data: bytes, media_type: str) -> Credential:
         """The credential of a file; state `not_present` if there is none. Never raises for what is in the file."""
-        if _STORE_LABEL not in data:
+        embedded = _STORE_LABEL in data
+        if not embedded and _REFERENCE not in data:
             return NOT_PRESENT
         try:
             with c2pa.Reader(media_type, io.BytesIO(data), context=self._context) as reader:
-                return _report(reader)
-        except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.RemoteManifest):
-            return NOT_PRESENT
+                store = json.loads(reader.json())
+                credential = _report(store)
         except (c2pa.C2paError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return Credential(CredentialState.INVALID, codes=(f"unreadable.{type(error).__name__.strip('_')}",))
+            return _unread(error, embedded)
+        if credential.state is CredentialState.TRUSTED and not (
+            _all_referenced(store) and _as_written(data, media_type, credential)
+        ):
+            return replace(credential, state=CredentialState.INVALID, codes=(*credential.codes, UNSIGNED_CHANGED))
+        return credential
 
     def close(self) -> None:
         """Releases the native context."""
         self._context.close()
 
 
-def _report(reader: c2pa.Reader) -> Credential:
-    store = json.loads(reader.json())
-    manifest = store.get("manifests", {}).get(store.get("active_manifest"), {})
+def _unread(error: Exception, embedded: bool) -> Credential:
+    """What an error of c2pa's reader means. `embedded`: there may be a manifest in the file."""
+    if str(error).startswith("Remote"):
+        return INACCESSIBLE
+    if isinstance(error, c2pa.C2paError.ManifestNotFound) or not embedded:
+        return NOT_PRESENT
+    return Credential(CredentialState.INVALID, codes=(f"unreadable.{type(error).__name__.strip('_')}",))
+
+
+def _report(store: dict[str, Any]) -> Credential:
+    manifest = store.get("manifests", {}).get(str(store.get("active_manifest")), {})
     signature = manifest.get("signature_info") or {}
     generator = (manifest.get("claim_generator_info") or [{}])[0]
     assertions = [a for a in manifest.get("assertions", ()) if isinstance(a.get("data"), dict)]
@@ -110,6 +136,23 @@ def _report(reader: c2pa.Reader) -> Credential:
         digital_source_types=tuple(_source_types(assertions)),
         manifest_json=json.dumps(store, indent=1, sort_keys=True),
     )
+
+
+def _all_referenced(store: dict[str, Any]) -> bool:
+    """Every manifest is the active one or that of an ingredient, whose hash covers it: others could be put in."""
+    unseen = dict(store["manifests"])
+    following = [store["active_manifest"]]
+    while following:
+        manifest = unseen.pop(following.pop(), {})
+        following += [part["active_manifest"] for part in manifest.get("ingredients", ()) if "active_manifest" in part]
+    return not unseen
+
+
+def _as_written(data: bytes, media_type: str, credential: Credential) -> bool:
+    try:
+        return unsigned_bytes_intact(manifest_store(data, media_type), timestamped=credential.timestamped)
+    except UnreadableImage:
+        return False
 
 
 def _codes(store: dict[str, Any]) -> Iterator[str]:

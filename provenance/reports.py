@@ -10,7 +10,7 @@ from typing import Final
 from provenance.foreign_marks import ForeignMark
 from provenance.labels import NO_LABELS, Labels
 from provenance.likeness import Overlay
-from provenance.reading import Credential, CredentialState
+from provenance.reading import INACCESSIBLE, Credential, CredentialState
 from provenance.timestamps import statement
 from provenance.watermarkers import Detection
 
@@ -148,7 +148,9 @@ def about_metadata(credential: Credential) -> str:
             f"Signed by {credential.issuer or 'an unnamed signer'} with {credential.generator or 'no tool named'}."
         )
         said.append(statement(timestamped=credential.timestamped))
-    if credential.codes:
+    if credential == INACCESSIBLE:
+        said.append("It names one that is kept elsewhere; nothing is fetched.")
+    elif credential.codes:
         said.append(f"Codes: {', '.join(credential.codes)}.")
     return " ".join(said)
 
@@ -217,7 +219,7 @@ def about_verdict(
     stripped = credential.state is CredentialState.NOT_PRESENT
     if verdict is Verdict.OURS_ALTERED and stripped and detection is not None and record is not None:
         return "A copy of a picture of this system, recognised by its watermark; its content credential was stripped."
-    if verdict is Verdict.OURS_INTACT and record is None:  # a signature's own padding, for one, is covered by nothing
+    if verdict is Verdict.OURS_INTACT and record is None:  # two bytes of a JPEG are covered by nothing
         return "Made by this system; all that its signature covers is unchanged. Only a record can tell of every byte."
     if verdict is Verdict.UNCHECKABLE:
         return f"{VERDICTS[verdict]} It carries a watermark of this system, but there were no records to ask."

@@ -1,0 +1,127 @@
+"""Every kind of byte in a sealed file, flipped: each is reported with a record, and without one too, but for two."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from provenance.claims import MediaType, SealedImage
+from provenance.reading import UNSIGNED_CHANGED, CredentialState
+from provenance.reports import Verdict
+from provenance.sealing import seal
+from provenance.verification import verify
+from tests.provenance.anatomy import Part, parts
+from tests.provenance.formats import Sealed, every_format
+from tests.provenance.operators import Gateway, make_claim, record_of
+from tests.provenance.pictures import make_picture
+
+PER_PART = 6
+
+NOWHERE_COVERED = {"segment EB framing"}
+"""Bytes 2 and 3 of a JPEG's JUMBF segment number the box; any number does, and no signature covers it."""
+
+
+@pytest.fixture(scope="module")
+def small(gateway: Gateway) -> Sealed:
+    made: dict[MediaType, SealedImage] = {}
+
+    def of(media_type: MediaType) -> SealedImage:
+        if media_type not in made:
+            made[media_type] = seal(gateway.sealing, make_picture(256, 256), make_claim(media_type))
+        return made[media_type]
+
+    return of
+
+
+def flips(data: bytes, most: int = PER_PART) -> Iterator[tuple[Part, int, bytes]]:
+    """Of every part the first byte, the last and some between, each with one bit turned over."""
+    draw = random.Random(20)
+    for part in parts(data):
+        inside = range(part.start, part.end)
+        drawn = draw.sample(inside, min(most, len(inside)))
+        for at in dict.fromkeys((part.start, part.end - 1, *drawn)):
+            altered = bytearray(data)
+            altered[at] ^= 1 << draw.randrange(8)
+            yield part, at - part.start, bytes(altered)
+
+
+@every_format
+def test_with_a_record_a_flip_of_every_kind_of_byte_is_reported(
+    gateway: Gateway, small: Sealed, media_type: MediaType
+) -> None:
+    file = small(media_type)
+    parts_ = gateway.verifying(record_of(file))
+
+    unseen = [
+        (part.name, at)
+        for part, at, altered in flips(file.data)
+        if verify(parts_, altered).verdict not in (Verdict.OURS_ALTERED, Verdict.UNCHECKABLE)
+    ]
+
+    assert unseen == []
+
+
+@every_format
+def test_without_records_a_flip_of_every_kind_of_byte_is_reported_but_for_the_number_of_a_jpegs_box(
+    gateway: Gateway, small: Sealed, media_type: MediaType
+) -> None:
+    unseen = {
+        (part.name, at)
+        for part, at, altered in flips(small(media_type).data)
+        if verify(gateway.without_records(), altered).verdict is Verdict.OURS_INTACT
+    }
+
+    assert {name for name, _ in unseen} <= NOWHERE_COVERED
+    assert {at for _, at in unseen} <= {2, 3}
+
+
+@pytest.mark.slow
+@every_format
+def test_without_records_every_byte_that_frames_the_manifest_is_reported(
+    gateway: Gateway, small: Sealed, media_type: MediaType
+) -> None:
+    """All bytes of the file but the compressed picture, which one hash covers whole."""
+    file = small(media_type)
+    reader = gateway.sealing.reader
+    unseen = set()
+    for part in parts(file.data):
+        if part.name in ("IDAT content", "scan", "VP8  content", "cose padding"):
+            continue
+        for at in range(part.start, part.end):
+            altered = bytearray(file.data)
+            altered[at] ^= 0x20
+            if reader.read(bytes(altered), media_type).state is CredentialState.TRUSTED:
+                unseen.add((part.name, at - part.start))
+
+    assert unseen == ({("segment EB framing", 2), ("segment EB framing", 3)} if media_type == "image/jpeg" else set())
+
+
+@every_format
+def test_what_other_readers_pass_over_has_a_code_of_its_own(
+    gateway: Gateway, small: Sealed, media_type: MediaType
+) -> None:
+    data = small(media_type).data
+    padding = next(part for part in parts(data) if part.name == "cose padding")
+    hidden = bytearray(data)
+    hidden[padding.end - 8 : padding.end] = b"a secret"
+
+    report = verify(gateway.without_records(), bytes(hidden))
+
+    assert report.verdict is Verdict.OURS_ALTERED
+    assert UNSIGNED_CHANGED in report.credential.codes
+
+
+@every_format
+def test_truncated_files_are_reported(gateway: Gateway, sealed: Sealed, media_type: MediaType) -> None:
+    file = sealed(media_type)
+    for kept in (0, 3, 40, len(file.data) // 2, len(file.data) - 1):
+        report = verify(gateway.verifying(record_of(file)), file.data[:kept])
+        assert report.verdict in (Verdict.OURS_ALTERED, Verdict.UNCHECKABLE), kept
+
+
+@every_format
+def test_bytes_behind_the_end_are_reported(gateway: Gateway, small: Sealed, media_type: MediaType) -> None:
+    file = small(media_type)
+
+    for parts_ in (gateway.verifying(record_of(file)), gateway.without_records()):
+        assert verify(parts_, file.data + b"\x00").verdict is Verdict.OURS_ALTERED
