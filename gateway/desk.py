@@ -27,7 +27,9 @@ from gateway.store.schema import images
 from gateway.wiring import Parts
 from inference.engines import MAX_SEED, ModelCard, RenderOrder, check_order
 from inference.errors import OrderRefused, UnknownModel
+from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
+from provenance.labels import LabelDoesNotFit
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
 
@@ -48,6 +50,9 @@ class Wish:
     upload: str | None = None
     strength: float = 0.6
     end_user: str | None = None
+    visible_label: LabelStyle = "none"
+    label_corner: Corner = "top_right"
+    label_language: str | None = None
 
 
 class Desk:
@@ -128,6 +133,9 @@ class Desk:
             upload=wish.upload,
             strength=wish.strength,
             end_user=wish.end_user,
+            visible_label=wish.visible_label,
+            label_corner=wish.label_corner,
+            label_language=wish.label_language,
         )
         try:
             check_order(
@@ -148,6 +156,13 @@ class Desk:
         least = self.parts.sealing.parts.watermarker.min_pixels
         if request.width * request.height < least:
             raise bad("width", f"the picture has fewer than {least} pixels, too few for a watermark", "Ask for more")
+        labelling = self.parts.sealing.labelling
+        if wish.label_language not in (None, *labelling.languages):
+            raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(labelling.languages)}")
+        try:
+            labelling.check(request)
+        except LabelDoesNotFit as failure:
+            raise bad("visible_label", "does not fit into the picture", "Ask for a wider or higher one") from failure
         if request.upload and "image" not in card.modes:
             raise bad("upload", "this model does not start from a picture", "Leave it out, or choose another model")
         return request

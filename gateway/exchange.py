@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.statements import Statement
+from provenance.claims import Corner, LabelStyle
 from provenance.log.receipts import Receipt
 
 
@@ -13,7 +14,8 @@ class ImageRequest:
 
     `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how
     far an edit may move away from `upload`, the id of a picture this tenant sent in before. `end_user`: the caller's
-    pseudonym for its own user; only a salted commitment of it is ever logged.
+    pseudonym for its own user; only a salted commitment of it is ever logged. `visible_label`, `label_corner`,
+    `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
     """
 
     id: str
@@ -31,6 +33,9 @@ class ImageRequest:
     upload: str | None = None
     strength: float = 0.6
     end_user: str | None = None
+    visible_label: LabelStyle = "none"
+    label_corner: Corner = "top_right"
+    label_language: str | None = None
 
     @property
     def cost(self) -> float:

@@ -10,6 +10,8 @@ from provenance.payload import MARK_BYTES
 MediaType = Literal["image/png", "image/jpeg", "image/webp"]
 Operation = Literal["generated", "edited"]
 LabelProfile = Literal["iptc", "eu", "california", "china"]
+LabelStyle = Literal["none", "icon", "text"]
+"""Of the visible label, the weakest first."""
 Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
 
 SYSTEM: Final = "Fluxgate"

@@ -13,6 +13,7 @@ from gateway.desk import Desk, Wish
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
+from gateway.labelling import LabelFields
 from gateway.problems import Problem, problem_of_outcome
 
 _FIELDS = {
@@ -28,7 +29,7 @@ _EXAMPLES = {
 }
 
 
-class Input(BaseModel):
+class Input(LabelFields):
     """What to draw. Sizes in pixels; absent fields take the model's defaults."""
 
     model_config = ConfigDict(extra="forbid")
@@ -169,6 +170,9 @@ def _wish(desk: Desk, body: Flat | Nested) -> Wish:
         upload=_upload_id(asked.image) if asked.image else None,
         strength=asked.strength,
         end_user=asked.safety_identifier or asked.user,
+        visible_label=asked.visible_label,
+        label_corner=asked.label_corner,
+        label_language=asked.label_language,
     )
 
 

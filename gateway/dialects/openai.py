@@ -16,6 +16,7 @@ from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
 from gateway.errors import BadRequest
 from gateway.exchange import Delivered, ImageRequest, Outcome
+from gateway.labelling import LabelFields
 from gateway.problems import Problem, problem_of_outcome
 
 _FIELDS = {
@@ -33,8 +34,9 @@ _EXAMPLES = {
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-class GenerationBody(BaseModel):
-    """`POST /v1/images/generations`. The last four fields are extensions that self-hosted engines share."""
+class GenerationBody(LabelFields):
+    """`POST /v1/images/generations`. The last three fields are extensions that self-hosted engines share; those of the
+    visible label are ours."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -131,6 +133,9 @@ def _wishes(body: GenerationBody) -> list[Wish]:
             output_format=body.output_format,
             quality=body.output_compression,
             end_user=body.safety_identifier or body.user,
+            visible_label=body.visible_label,
+            label_corner=body.label_corner,
+            label_language=body.label_language,
         )
         for number in range(body.n)
     ]
