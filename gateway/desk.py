@@ -27,7 +27,9 @@ from gateway.store.schema import images
 from gateway.wiring import Parts
 from inference.engines import AS_DRAWN, MAX_REFERENCES, MAX_SEED, Finish, ModelCard, RenderOrder, check_order
 from inference.errors import OrderRefused, UnknownModel
+from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
+from provenance.labels import LabelDoesNotFit
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
 
@@ -51,6 +53,9 @@ class Wish:
     mask: str | None = None
     references: tuple[str, ...] = ()
     finish: Finish = AS_DRAWN
+    visible_label: LabelStyle = "none"
+    label_corner: Corner = "top_right"
+    label_language: str | None = None
 
 
 class Desk:
@@ -134,6 +139,9 @@ class Desk:
             mask=wish.mask,
             references=wish.references,
             finish=wish.finish,
+            visible_label=wish.visible_label,
+            label_corner=wish.label_corner,
+            label_language=wish.label_language,
         )
         try:
             check_order(
@@ -166,6 +174,14 @@ class Desk:
             raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")
         if len(request.references) > MAX_REFERENCES:
             raise bad("references", "are too many", f"Send at most {MAX_REFERENCES}")
+        labelling = self.parts.sealing.labelling
+        if wish.label_language not in (None, *labelling.languages):
+            raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(labelling.languages)}")
+        try:
+            labelling.check(request)
+        except LabelDoesNotFit as failure:
+            raise bad("visible_label", "does not fit into the picture", "Ask for a wider or higher one") from failure
+        return request
         return request
 
     async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from gateway.statements import Statement
 from inference.engines import AS_DRAWN, Finish
+from provenance.claims import Corner, LabelStyle
 from provenance.log.receipts import Receipt
 
 
@@ -16,6 +17,7 @@ class ImageRequest:
     far an edit may move away from `upload`, the id of a picture this tenant sent in before. `mask`: another, white
     where `upload` is to be painted anew. `references`: others, to look at beside the words. `finish`: what is done to
     the drawn pixels. `end_user`: the caller's pseudonym for its own user; only a salted commitment of it is logged.
+    `visible_label`, `label_corner`, `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
     """
 
     id: str
@@ -36,6 +38,9 @@ class ImageRequest:
     mask: str | None = None
     references: tuple[str, ...] = ()
     finish: Finish = AS_DRAWN
+    visible_label: LabelStyle = "none"
+    label_corner: Corner = "top_right"
+    label_language: str | None = None
 
     @property
     def uploads(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Routes that belong to no dialect: signed files, the free verifier, reasons, the log's own files, health, metrics."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
@@ -145,6 +146,7 @@ class Public:
                         {"id": c.id, "trained": c.trained, "licence": c.licence} for c in parts.dispatcher.models
                     ],
                     "watermark": parts.sealing.parts.watermarker.algorithm,
+                    "labels": asdict(parts.sealing.labelling),
                     "timestamped": parts.settings.timestamp_url is not None,
                     "limits_degraded": parts.limits.degraded,
                     "jobs_in_work": desk.jobs.in_work,

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import cast
 
 from gateway.exchange import ImageRequest
+from gateway.labelling import Labelling
 from gateway.uploads import Sent
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
@@ -29,10 +30,18 @@ class Sealed:
 class Sealing:
     """`provider`: who runs this gateway, as it stands in every manifest. `clock`: aware UTC time."""
 
-    def __init__(self, parts: SealingParts, provider: str, clock: Callable[[], datetime], threads: int = 4) -> None:
+    def __init__(
+        self,
+        parts: SealingParts,
+        labelling: Labelling,
+        provider: str,
+        clock: Callable[[], datetime],
+        threads: int = 4,
+    ) -> None:
         self.parts = parts
+        self.labelling = labelling
         self._provider = provider
-        self._clock = clock
+        self.clock = clock
         self._pool = ThreadPoolExecutor(threads, "sealing")
 
     async def seal(self, rendering: Rendering, request: ImageRequest, sent: Sent) -> Sealed:
@@ -44,7 +53,7 @@ class Sealing:
             model_id=rendering.model_id,
             model_version=rendering.weights_digest,
             model_trained=rendering.trained,
-            created_at=self._clock().replace(microsecond=0),
+            created_at=self.clock().replace(microsecond=0),
             media_type=cast("MediaType", request.media_type),
             provider=self._provider,
             system_version=SYSTEM_VERSION,
@@ -53,6 +62,9 @@ class Sealing:
             region=Region(*rendering.repainted) if rendering.repainted else None,
             references=tuple(picture.source for picture in sent.references),
             steps=rendering.finished,
+            labels=self.labelling.profiles,
+            provider_code=self.labelling.provider_code,
+            visible_label=self.labelling.visible(request),
         )
         work = asyncio.get_running_loop().run_in_executor(self._pool, seal, self.parts, rendering.pixels, claim)
         try:

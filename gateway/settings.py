@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from provenance.claims import LabelProfile, LabelStyle
 
 DATA_DIR_VARIABLE = "FLUXGATE_DATA_DIR"
 _PREFIX = "FLUXGATE_"
 DEMO_MODEL = "demo"
+_PROVIDER_CODE = r"^[!#-\[\]-~]{1,128}$"  # GB 45438-2025, appendix E j): no space, quotation mark or backslash
 
 
 class SettingsError(Exception):
@@ -47,6 +50,25 @@ class Settings(_Frozen):
     public_url: str | None = Field(None, description="base of the links in answers; default: what the client called")
     provider: str = Field(
         "Unnamed Fluxgate operator", min_length=1, max_length=200, description="who runs this; stands in every manifest"
+    )
+    labels: tuple[LabelProfile, ...] = Field(
+        ("iptc", "california", "eu"),
+        min_length=1,
+        description="whose fields pictures carry in their metadata: `iptc`, `california` (SB 942), `eu` (AI Act), "
+        "`china` (GB 45438-2025)",
+    )
+    provider_code: str | None = Field(
+        None,
+        pattern=_PROVIDER_CODE,
+        description="who runs this, in China's label: printable ASCII without spaces",
+    )
+    visible_label: LabelStyle = Field(
+        "none",
+        description="drawn into every picture: `none`, `icon` or `text`; a request may ask for more, never less",
+    )
+    label_languages: tuple[str, ...] = Field(
+        (),
+        description="languages of visible labels, the first unless a request names one; default: all, `en` first",
     )
     appeal_contact: str = Field("", description="where a person contests a decision, if the policy names no contact")
     model: str = Field(DEMO_MODEL, description="`demo`, a folder in diffusers' layout, or a model hub id")
@@ -80,6 +102,12 @@ class Settings(_Frozen):
     max_upload_pixels: int = Field(25_000_000, ge=65536, description="largest picture taken from a caller, in pixels")
     max_prompt_characters: int = Field(4000, ge=1, description="longest prompt")
     unsafe_development: bool = Field(False, description="admits parts whose name begins with Unsafe; never in service")
+
+    @model_validator(mode="after")
+    def _china_names_a_provider(self) -> "Settings":
+        if "china" in self.labels and self.provider_code is None:
+            raise ValueError("labels with `china` need a provider_code")
+        return self
 
     @property
     def is_demo_model(self) -> bool:

@@ -12,6 +12,7 @@ from gateway.auth.identity import IdentityProvider
 from gateway.auth.key_store import KeyStore
 from gateway.credentials import Credentials
 from gateway.data_folder import DataFolder
+from gateway.labelling import Labelling
 from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
 from gateway.looks import Looks
@@ -34,6 +35,7 @@ from policies.evaluate import stale_gaps, uncovered
 from policies.loading import load_policy
 from policies.policy import ClassifierUse, Policy
 from provenance.encoding import Limits as FileLimits
+from provenance.labels import languages
 from provenance.log.ledger import Ledger
 from provenance.reading import ManifestReader
 from provenance.sealing import SealingParts
@@ -202,7 +204,17 @@ def _sealing(folder: DataFolder) -> tuple[Sealing, tuple[Watermarker, ...], str]
         log.warning("no time-stamp authority is set: manifests carry no time-stamp and end with the certificate")
     anchor = files.anchor.read_text("ascii")
     parts = SealingParts(known[0], ManifestSigner(signer, anchor), ManifestReader(anchor), pdq)
-    return Sealing(parts, settings.provider, _now), known, anchor
+    return Sealing(parts, labelling_of(settings), settings.provider, _now), known, anchor
+
+
+def labelling_of(settings: Settings) -> Labelling:
+    """The operator's choice of labels. Raises `BootError` for a language that no label can be written in."""
+    if unknown := sorted(set(settings.label_languages).difference(languages())):
+        raise BootError(
+            f"label_languages: no label can be written in {', '.join(unknown)}. Choose from {', '.join(languages())}."
+        )
+    chosen = settings.label_languages or languages()
+    return Labelling(settings.labels, settings.provider_code or "", settings.visible_label, chosen)
 
 
 def _now() -> datetime:

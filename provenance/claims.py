@@ -12,6 +12,8 @@ Operation = Literal["generated", "edited"]
 Step = Literal["upscaled", "recoloured"]
 """What was done to the pixels after the model had drawn them, by plain arithmetic."""
 LabelProfile = Literal["iptc", "eu", "california", "china"]
+LabelStyle = Literal["none", "icon", "text"]
+"""Of the visible label, the weakest first."""
 Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
 
 SYSTEM: Final = "Fluxgate"

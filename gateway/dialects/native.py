@@ -14,6 +14,7 @@ from gateway.desk import Desk, Wish
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
+from gateway.labelling import LabelFields
 from gateway.problems import Problem, problem_of_outcome
 from gateway.uploads import Taken
 from inference.engines import Finish
@@ -32,7 +33,7 @@ _EXAMPLES = {
 }
 
 
-class Input(BaseModel):
+class Input(LabelFields):
     """What to draw. Sizes in pixels; absent fields take the model's defaults."""
 
     model_config = ConfigDict(extra="forbid")
@@ -172,6 +173,9 @@ def _wish(desk: Desk, body: Flat | Nested) -> Wish:
         mask=_upload_id("mask", asked.mask) if asked.mask else None,
         references=tuple(_upload_id("references", url) for url in asked.references),
         finish=Finish(tuple(map(_colour, asked.palette)), asked.upscale),
+        visible_label=asked.visible_label,
+        label_corner=asked.label_corner,
+        label_language=asked.label_language,
     )
 
 

@@ -5,13 +5,14 @@ from typing import Any, Final, Literal
 
 import orjson
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from gateway.auth.identity import Principal
 from gateway.desk import Desk, Wish
 from gateway.errors import BadRequest
 from gateway.exchange import ImageRequest
+from gateway.labelling import LabelFields
 from inference.engines import MAX_REFERENCES
 
 FIELDS = {
@@ -30,8 +31,9 @@ EXAMPLES = {
 }
 
 
-class GenerationBody(BaseModel):
-    """`POST /v1/images/generations`. The last four fields are extensions that self-hosted engines share."""
+class GenerationBody(LabelFields):
+    """`POST /v1/images/generations`. The last three fields are extensions that self-hosted engines share; those of the
+    visible label are ours."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -77,6 +79,9 @@ def wishes(body: GenerationBody) -> list[Wish]:
             output_format=body.output_format,
             quality=body.output_compression,
             end_user=body.safety_identifier or body.user,
+            visible_label=body.visible_label,
+            label_corner=body.label_corner,
+            label_language=body.label_language,
         )
         for number in range(body.n)
     ]
