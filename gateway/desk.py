@@ -31,7 +31,9 @@ from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
 from provenance.labels import LabelDoesNotFit
 
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg"} | {
+    name: f"image/{name}" for name in ("webp", "avif", "tiff")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Desk:
         if len(wish.prompt) > longest:
             raise bad("prompt", f"has {len(wish.prompt)} characters, at most {longest} are read", "Shorten it")
         if wish.output_format not in MEDIA_TYPES:
-            raise bad("output_format", "is not a format made here", "Use png, jpeg or webp")
+            raise bad("output_format", "is not a format made here", "Use png, jpeg, webp, avif or tiff")
         if not 1 <= wish.quality <= 100:
             raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
         if not 0 < wish.strength <= 1:  # also refuses NaN

@@ -17,7 +17,13 @@ from gateway.store.blobs import Blobs, BlobsUnavailable
 from provenance.claims import SealedImage
 from provenance.fingerprint import sha256
 
-EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+EXTENSIONS = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/avif": "avif",
+    "image/tiff": "tiff",
+}
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from provenance.payload import MARK_BYTES
 
-MediaType = Literal["image/png", "image/jpeg", "image/webp"]
+MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/avif", "image/tiff"]
 Operation = Literal["generated", "edited"]
 Step = Literal["upscaled", "recoloured"]
 """What was done to the pixels after the model had drawn them, by plain arithmetic."""

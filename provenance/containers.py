@@ -13,6 +13,9 @@ _INSIDE: Final = frozenset((b"iprp", b"ipco"))
 _FULL: Final = frozenset((b"meta",))  # boxes with four bytes of version and flags in front of their content
 _C2PA_UUID: Final = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.4, A.5.1
 
+_STORE_HEAD: Final = bytes(4) + b"manifest\x00" + bytes(8)  # version and flags, purpose, no Merkle box
+_BRANDS: Final = frozenset((b"avif", b"mif1", b"miaf", b"MA1A", b"MA1B"))  # AVIF 1.2, 6 and 8
+
 _WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259  # TIFF 6.0, section 8
 _C2PA_TAG: Final = 0xCD41  # C2PA 2.4, A.3.4
 _NUMBER_BYTES: Final = {1: 1, 3: 2, 4: 4, 7: 1}  # BYTE, SHORT, LONG, UNDEFINED
@@ -43,12 +46,19 @@ def avif_size(data: bytes) -> tuple[int, int, bool]:
 
 
 def avif_stores(data: bytes) -> Iterator[bytes]:
-    """The manifest stores in it (C2PA 2.4, A.5.3: a `uuid` box of purpose `manifest`, and where a Merkle box is)."""
+    """The manifest stores in it (C2PA 2.4, A.5.3). Raises `UnreadableImage` where what no hash covers is odd: brands
+    that are not a still picture's, or other numbers in front of the store than a file in one piece has.
+    """
     for kind, content in _boxes(data):
+        if kind == b"ftyp":
+            brands = [content[at : at + 4] for at in range(8, len(content), 4)]
+            if content[:8] != b"avif\x00\x00\x00\x00" or not _BRANDS.issuperset(brands):
+                raise _broken("Its brands are not those of a still picture.")
         if kind == b"uuid" and content[:16] == _C2PA_UUID:
-            purpose, _, rest = content[20:].partition(b"\x00")
-            if purpose == b"manifest":
-                yield rest[8:]
+            head, store = content[16 : 16 + len(_STORE_HEAD)], content[16 + len(_STORE_HEAD) :]
+            if head != _STORE_HEAD:
+                raise _broken("Its manifest store is not announced as one.")
+            yield store
 
 
 def tiff_size(data: bytes) -> tuple[int, int, bool]:

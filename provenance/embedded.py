@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from provenance.containers import avif_stores, tiff_stores
 from provenance.errors import UnreadableImage
 from provenance.headers import PNG_SIGNATURE, png_chunk
 
@@ -10,10 +11,10 @@ _SCAN = 0xDA
 
 
 def manifest_store(data: bytes, media_type: str) -> bytes:
-    """The store in a PNG, JPEG or WebP file. Raises `UnreadableImage` unless there is exactly one, whole."""
+    """The store in a picture file. Raises `UnreadableImage` unless there is exactly one, whole."""
     if media_type == "image/jpeg":
         return _joined(list(_segments(data)))
-    stores = list(_png(data) if media_type == "image/png" else _webp(data))
+    stores = list(_STORES[media_type](data))
     if len(stores) != 1:
         raise _not_one()
     return stores[0]
@@ -38,6 +39,9 @@ def _webp(data: bytes) -> Iterator[bytes]:
         if data[at : at + 4] == b"C2PA":
             yield data[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
+
+
+_STORES = {"image/png": _png, "image/webp": _webp, "image/avif": avif_stores, "image/tiff": tiff_stores}
 
 
 def _segments(data: bytes) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from provenance.containers import avif_size, is_avif, is_tiff, tiff_size
 from provenance.errors import UnreadableImage
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -23,14 +24,20 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a PNG, JPEG or WebP file. Raises `UnreadableImage` with field `type` or `data`."""
+    """The header of a picture file. Raises `UnreadableImage` with field `type` or `data`."""
     if data.startswith(PNG_SIGNATURE):
         return _png(data)
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
-    raise UnreadableImage("type", "This is not a PNG, JPEG or WebP picture.", "Send one of these three formats.")
+    if is_avif(data):
+        return _sized(Header("image/avif", *avif_size(data)))
+    if is_tiff(data):
+        return _sized(Header("image/tiff", *tiff_size(data)))
+    raise UnreadableImage(
+        "type", "This is not a PNG, JPEG, WebP, AVIF or TIFF picture.", "Send one of these five formats."
+    )
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:

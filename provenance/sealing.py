@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from provenance.claims import Claim, SealedImage
-from provenance.encoding import decode_own, encode
+from provenance.encoding import LOSSLESS, decode_own, encode
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError, UnreadableImage
 from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import LabelDoesNotFit, attach, draw, embedded, packet, read_labels
@@ -86,8 +86,8 @@ def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> 
     """The marked pixels and the file in which the mark is still readable, at the gentlest strength that does it."""
     for strength in watermarker.strengths:
         marked = watermarker.embed(pixels, claim.mark, strength)
-        encoded = encode(marked, claim.media_type, claim.quality)
-        if claim.media_type == "image/png" or not watermarker.marks:  # lossless: embed has read the mark back
+        encoded = encode(marked, claim.media_type, claim.quality, packet(claim))
+        if claim.media_type in LOSSLESS or not watermarker.marks:  # lossless: embed has read the mark back
             return marked, encoded
         found = watermarker.detect(decode_own(encoded, claim.media_type))
         if found is not None and found.mark == claim.mark:

@@ -12,12 +12,20 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop
 from gateway.settings import load_settings
 
-_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".avif": "avif",
+    ".tiff": "tiff",
+    ".tif": "tiff",
+}
 
 
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw, in words.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .jpg or .webp.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .jpg, .webp, .avif or .tiff.")],
     seed: Annotated[int | None, typer.Option(help="Equal seeds give equal pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,

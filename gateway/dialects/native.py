@@ -53,8 +53,8 @@ class Input(LabelFields):
     references: list[str] = Field([], description="`download_url`s of pictures to look at beside the words")
     palette: list[str] = Field([], description="colours to draw in, such as #c81e1e; applied after drawing")
     upscale: int = Field(1, description="1, 2 or 4 times the width and the height, by interpolation")
-    output_format: str = Field("png", description="png, jpeg or webp")
-    output_quality: int = Field(92, description="1 to 100, for jpeg and webp")
+    output_format: str = Field("png", description="png, jpeg, webp, avif or tiff")
+    output_quality: int = Field(92, description="1 to 100, for jpeg, webp and avif")
     safety_identifier: str | None = Field(None, description="your pseudonym for the end user; logged as a commitment")
     user: str | None = Field(None, description="another name for `safety_identifier`")
 

@@ -24,6 +24,7 @@ from gateway.limits import public_limiter, public_rate
 from gateway.problems import Problem
 from gateway.store.database import reading
 from gateway.store.schema import images
+from provenance.encoding import MEDIA_TYPES
 from provenance.errors import LedgerUnavailable
 from provenance.fingerprint import PDQ_ALGORITHM
 from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
@@ -33,7 +34,6 @@ from provenance.reports import RecordMatch, Verdict
 
 SPEC_VERSION = "2.4.0"
 ROOT = "/c2pa/v1"
-_MEDIA_TYPES = ("image/png", "image/jpeg", "image/webp")
 _PDQ_BYTES = 32
 _MOST_HINTED = 3  # to lay a copy over an original takes about 0.2 s
 _RECEIPT_TYPE = "org.c2pa.manifest-receipt"
@@ -104,8 +104,8 @@ class SoftBinding:
             hint_value: HintValue = None,
         ) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if media_type not in _MEDIA_TYPES:
-                return _json({"error": f"Send one of {', '.join(_MEDIA_TYPES)}.", "code": "invalid_request"}, 415)
+            if media_type not in MEDIA_TYPES:
+                return _json({"error": f"Send one of {', '.join(MEDIA_TYPES)}.", "code": "invalid_request"}, 415)
             return _json({"matches": resolver.by_content(data, alg, most, (hint_alg, hint_value))})
 
         @router.get(f"{ROOT}/manifests/{{manifest_id}}", summary="A manifest store, as it was signed")

@@ -46,6 +46,8 @@ def attach(data: bytes, media_type: str, xmp: bytes, *, width: int, height: int)
         return _into_jpeg(data, xmp)
     if media_type == "image/webp":
         return _into_webp(data, xmp, width, height)
+    if media_type in ("image/avif", "image/tiff"):  # the encoder has put it in
+        return data
     raise ValueError(f"cannot label {media_type}")
 
 

@@ -14,6 +14,7 @@ import yaml
 from provenance.claims import MediaType, Region, Source, VisibleLabel
 from provenance.sealing import seal
 from tests.conformance.json_formula import Formulas
+from tests.provenance.formats import every_format
 from tests.provenance.operators import Gateway, make_claim, make_gateway
 from tests.provenance.pictures import jpeg, make_picture
 
@@ -67,7 +68,7 @@ def failures(rubric: Path, document: dict[str, Any]) -> dict[str, Any]:
     return failed
 
 
-@pytest.mark.parametrize("media_type", ["image/png", "image/jpeg", "image/webp"])
+@every_format
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rubric", RUBRICS)
 def test_no_rule_of_the_conformance_programme_fails(

@@ -11,7 +11,7 @@ from provenance.reports import Verdict
 from provenance.sealing import seal
 from provenance.verification import verify
 from tests.provenance.anatomy import Part, parts
-from tests.provenance.formats import Sealed, every_format
+from tests.provenance.formats import Sealed, every_dissected, every_format
 from tests.provenance.operators import Gateway, make_claim, record_of
 from tests.provenance.pictures import make_picture
 
@@ -45,7 +45,7 @@ def flips(data: bytes, most: int = PER_PART) -> Iterator[tuple[Part, int, bytes]
             yield part, at - part.start, bytes(altered)
 
 
-@every_format
+@every_dissected
 def test_with_a_record_a_flip_of_every_kind_of_byte_is_reported(
     gateway: Gateway, small: Sealed, media_type: MediaType
 ) -> None:
@@ -61,7 +61,7 @@ def test_with_a_record_a_flip_of_every_kind_of_byte_is_reported(
     assert unseen == []
 
 
-@every_format
+@every_dissected
 def test_without_records_a_flip_of_every_kind_of_byte_is_reported_but_for_the_number_of_a_jpegs_box(
     gateway: Gateway, small: Sealed, media_type: MediaType
 ) -> None:
@@ -76,7 +76,7 @@ def test_without_records_a_flip_of_every_kind_of_byte_is_reported_but_for_the_nu
 
 
 @pytest.mark.slow
-@every_format
+@every_dissected
 def test_without_records_every_byte_that_frames_the_manifest_is_reported(
     gateway: Gateway, small: Sealed, media_type: MediaType
 ) -> None:
@@ -96,7 +96,7 @@ def test_without_records_every_byte_that_frames_the_manifest_is_reported(
     assert unseen == ({("segment EB framing", 2), ("segment EB framing", 3)} if media_type == "image/jpeg" else set())
 
 
-@every_format
+@every_dissected
 def test_what_other_readers_pass_over_has_a_code_of_its_own(
     gateway: Gateway, small: Sealed, media_type: MediaType
 ) -> None:
@@ -109,6 +109,19 @@ def test_what_other_readers_pass_over_has_a_code_of_its_own(
 
     assert report.verdict is Verdict.OURS_ALTERED
     assert UNSIGNED_CHANGED in report.credential.codes
+
+
+@pytest.mark.parametrize("media_type", ["image/avif", "image/tiff"])
+def test_bytes_of_the_formats_that_are_not_taken_apart_are_reported_too(
+    gateway: Gateway, small: Sealed, media_type: MediaType
+) -> None:
+    file = small(media_type)
+    draw = random.Random(21)
+    head, tail = range(600), range(len(file.data) - 200, len(file.data))
+    for at in (*head, *draw.sample(range(len(file.data)), 300), *tail):
+        altered = bytearray(file.data)
+        altered[at] ^= 1 << draw.randrange(8)
+        assert gateway.sealing.reader.read(bytes(altered), media_type).state is not CredentialState.TRUSTED, at
 
 
 @every_format

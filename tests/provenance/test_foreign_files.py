@@ -146,7 +146,7 @@ def test_an_edit_of_a_foreign_picture_carries_its_large_manifest_and_stays_ours(
     assert manifest_store(file.data, media_type) == file.manifest
 
 
-@pytest.mark.parametrize("kind", ["AVIF", "GIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "JPEG2000"])
 def test_a_type_we_do_not_read_cannot_be_checked_and_the_types_we_read_are_named(gateway: Gateway, kind: str) -> None:
     out = io.BytesIO()
     Image.fromarray(make_picture(64, 64)).save(out, kind)
@@ -154,4 +154,4 @@ def test_a_type_we_do_not_read_cannot_be_checked_and_the_types_we_read_are_named
     report = verify(gateway.verifying(), out.getvalue())
 
     assert (report.verdict, report.exit_code) == (Verdict.UNCHECKABLE, 3)
-    assert "not a PNG, JPEG or WebP picture" in dict(report.statements)["verdict"]
+    assert "not a PNG, JPEG, WebP, AVIF or TIFF picture" in dict(report.statements)["verdict"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
 from provenance.claims import LabelProfile, MediaType, Source
+from provenance.encoding import encode
 from provenance.errors import ReadBackFailed
 from provenance.headers import png_chunk
 from provenance.labels import Labels, attach, embedded, packet, read_labels
@@ -27,7 +28,7 @@ from provenance.verification import verify
 from tests.provenance.operators import Gateway, make_claim
 from tests.provenance.pictures import jpeg, make_picture
 
-FORMATS: tuple[MediaType, ...] = ("image/png", "image/jpeg", "image/webp")
+FORMATS: tuple[MediaType, ...] = ("image/png", "image/jpeg", "image/webp", "image/avif", "image/tiff")
 every_format = pytest.mark.parametrize("media_type", FORMATS)
 CODE = "001191110108MA01KP2T5U00001"
 PIXELS = make_picture(64, 64)
@@ -44,7 +45,8 @@ def plain(media_type: MediaType) -> bytes:
 
 def labelled(media_type: MediaType, labels: tuple[LabelProfile, ...], **changes: object) -> tuple[bytes, Labels]:
     claim = make_claim(media_type, labels=labels, provider_code=CODE, **changes)
-    data = attach(plain(media_type), media_type, packet(claim), width=64, height=64)
+    encoded = encode(PIXELS, media_type, 90, packet(claim))
+    data = attach(encoded, media_type, packet(claim), width=64, height=64)
     return data, read_labels(embedded(data, media_type))
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.walk.dialogues import Native, OpenAI
 from tests.walk.house import HARMLESS, House
 
-FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "tiff": "image/tiff"}
 
 
 @pytest.fixture(scope="module", params=FORMATS)
