@@ -132,6 +132,7 @@ class Records:
                 manifest_id=picture.manifest_id,
                 mark_id=picture.mark.hex(),
                 content_id=sealed.content_id,
+                timestamped=picture.timestamped,
             )
         except (LeaseLost, AlreadyRecorded):  # somebody else's picture is the recorded one
             await self._pictures.discard(case.request.id, image.content_id, image.media_type)

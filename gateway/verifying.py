@@ -1,18 +1,24 @@
 """Checks files against this gateway's credentials, watermark and records; nothing of them is kept."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy import ColumnElement, Engine, inspect, select
 
 from gateway.looks import Looks
 from gateway.pictures import Pictures
+from gateway.settings import Settings
 from gateway.store.blobs import BlobMissing
 from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
+from provenance.certificates import chain_pem, load_chain
 from provenance.encoding import Limits, decode_own
+from provenance.log.tables import leaf_of, log_entries
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, Verification
+from provenance.revocations import Revocation, read_revocation, revocation_id
 from provenance.verification import Lookups, VerifyingParts, verify
 from provenance.watermarkers import Pixels, Watermarker
 
@@ -34,10 +40,32 @@ class Verifier:
     ) -> None:
         lookups = None if looks is None else _lookups(looks, originals)
         self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
+        if looks is not None:
+            self._parts = replace(self._parts, revocation_of=Revocations(looks.engine).of)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
         return verify(self._parts, data)
+
+
+class Revocations:
+    """The revoked certificates in the log on this database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = reading(engine)
+        self._is_there = False
+
+    def of(self, serial: str) -> Revocation | None:
+        """The revocation of a certificate, None if there is none. `serial`: decimal."""
+        self._is_there = self._is_there or inspect(self._engine).has_table(log_entries.name)
+        leaf = leaf_of(self._engine, revocation_id(serial)) if self._is_there else None  # no log yet: nothing revoked
+        return None if leaf is None else read_revocation(leaf)
+
+
+def timestamp_anchors_pem(settings: Settings) -> str:
+    """The roots whose time-stamps count. Raises `CertificateProblem` if the file holds no certificate."""
+    file = settings.timestamp_anchors
+    return "" if file is None else chain_pem(load_chain(file))
 
 
 def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
@@ -77,6 +105,7 @@ def _known(engine: Engine, condition: ColumnElement[bool]) -> KnownImage | None:
         pdq=row.pdq,
         pdq_quality=row.pdq_quality,
         manifest_id=row.manifest_id,
+        recorded_at=datetime.fromtimestamp(row.created_at, UTC),
     )
 
 
@@ -96,6 +125,9 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "generator": credential.generator,
                 "manifest_id": credential.manifest_id,
                 "timestamped": credential.timestamped,
+                "signed_at": credential.signed_at,
+                "time_trusted": credential.time_trusted,
+                "revoked_since": None if found.revocation is None else found.revocation.since.isoformat(),
                 "codes": list(credential.codes),
                 "explanation": said["metadata"],
             },

@@ -27,6 +27,15 @@ def make_picture(height: int = 512, width: int = 512, seed: int = 0) -> Pixels:
     return pixels
 
 
+def make_photo_like(seed: int) -> Pixels:
+    """Enough structure for a perceptual hash of high quality."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (24, 24, 3), np.uint8)).resize(
+        (512, 512), Image.Resampling.BICUBIC
+    )
+    return np.asarray(coarse)
+
+
 def photographs(folder: str) -> Iterator[tuple[str, Pixels]]:
     """The public photographs of one folder, with their names."""
     for path in sorted(PHOTOGRAPHS.joinpath(folder).iterdir()):
