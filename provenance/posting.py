@@ -1,7 +1,7 @@
 """One bounded HTTP POST to a service the operator named: a time-stamp authority, a signing service.
 
 Bounded in time as a whole (a server that drips bytes is left behind like one that says nothing) and in size; redirects
-are not followed, proxies of the environment are.
+are not followed, and the environment's proxies are used.
 """
 
 import http.client
@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 from provenance.errors import ProvenanceError
 
 _HANDLERS: Final = (
-    urllib.request.ProxyHandler,
     urllib.request.HTTPHandler,
     urllib.request.HTTPErrorProcessor,
     urllib.request.HTTPDefaultErrorHandler,
@@ -70,6 +69,8 @@ def post(
     opener = urllib.request.OpenerDirector()
     for handler in _HANDLERS:
         opener.add_handler(handler())
+    # What is for this machine, a token perhaps, is not shown to a proxy.
+    opener.add_handler(urllib.request.ProxyHandler({} if is_loopback(web_host(url)) else None))
     opener.add_handler(urllib.request.HTTPSHandler(context=context))
     # Socket timeouts bound each read, not their sum: so the exchange has a thread of its own, which may be left behind.
     outcome: queue.SimpleQueue[Answer | Unanswered] = queue.SimpleQueue()
