@@ -68,7 +68,6 @@ class Parts:
     limits: Limits
     limit_settings: LimitSettings
     identity_providers: tuple[IdentityProvider, ...]
-    anchor_pem: str
 
     async def close(self) -> None:
         """Ends what has threads or native objects, in the order in which work flows."""
@@ -138,7 +137,6 @@ def wire(folder: DataFolder) -> Parts:
         limits=Limits(limit_settings),
         limit_settings=limit_settings,
         identity_providers=(build_part("identity_providers", "api_keys", {"store": store}),),
-        anchor_pem=signer.anchors_pem,
     )
 
 

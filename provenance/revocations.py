@@ -25,7 +25,7 @@ class Reason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Revocation:
     """`serial`: decimal. `since`: from when on signatures are not to be relied on (RFC 5280's invalidity date), at
-    most `revoked_at`, when this was recorded. Times are aware, in whole seconds."""
+    most `revoked_at`, when this was recorded. Times are aware, `since` in whole seconds as time-stamps are."""
 
     serial: str
     reason: Reason

@@ -40,8 +40,8 @@ def revoke(
     from provenance.revocations import Revocation, revocation_entry
 
     folder = open_data_folder(existing(data_dir))
-    now = datetime.now(UTC).replace(microsecond=0)
-    start = now if since is None else _time(since, now)
+    now = datetime.now(UTC)
+    start = (now if since is None else _time(since, now)).replace(microsecond=0)
     in_use = chain_path(folder)
     leaf = load_chain(certificate or in_use)[0]
     replaced = in_use.exists() and load_chain(in_use)[0].public_key() == leaf.public_key()
@@ -97,4 +97,4 @@ def _time(text: str, now: datetime) -> datetime:
     time = time if time.tzinfo else time.replace(tzinfo=UTC)
     if time > now:
         stop("--since is not in the future")
-    return time.replace(microsecond=0)
+    return time
