@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from gateway.data_folder import DataFolder
 from gateway.parts import BootError, build_part
-from gateway.provisioning import RENEW_BEFORE, SigningFiles, anchors_pem, locked, signing_files
+from gateway.provisioning import RENEW_BEFORE, SigningFiles, anchors_pem, known_leaves, locked, signing_files
 from gateway.verifying import Revocations
-from provenance.certificates import expiry_warning
+from provenance.certificates import expiry_warning, load_chain
 from provenance.errors import ProvenanceError, SigningFailed
 from provenance.signing import Ingredient, ManifestSigner
 from provenance.timestamps import TimestampAuthority
@@ -158,6 +159,14 @@ def chain_path(folder: DataFolder) -> Path:
     """Where the chain lies that signs, or is to sign."""
     files = SigningFiles.of(folder.keys)
     return Path(_options(folder, files).get("chain_path", files.chain))
+
+
+def organisations(folder: DataFolder) -> frozenset[str]:
+    """What the certificates that sign, and signed, in this data folder call their holder."""
+    path = chain_path(folder)
+    leaves = (*known_leaves(folder.keys), *(load_chain(path)[:1] if path.exists() else ()))
+    named = (name for leaf in leaves for name in leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
+    return frozenset(str(name.value) for name in named)
 
 
 def describe_certificate(signer: CurrentSigner) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Verifier:
     """Verification with this gateway's records behind it, or none. Safe to use from many threads.
 
     `looks`: the records; without them only the file itself is judged. `originals`: the stored pictures, to lay copies
-    over.
+    over. `organisations`: see `VerifyingParts`.
     """
 
     def __init__(
@@ -37,9 +37,10 @@ class Verifier:
         limits: Limits,
         looks: Looks | None = None,
         originals: Pictures | None = None,
+        organisations: frozenset[str] = frozenset(),
     ) -> None:
         lookups = None if looks is None else _lookups(looks, originals)
-        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits)
+        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, organisations, limits)
         if looks is not None:
             self._parts = replace(self._parts, revocation_of=Revocations(looks.engine).of)
 

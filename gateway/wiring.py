@@ -22,7 +22,7 @@ from gateway.records import Records
 from gateway.screening import Screening
 from gateway.sealing import Sealing
 from gateway.settings import Settings
-from gateway.signers import CurrentSigner
+from gateway.signers import CurrentSigner, organisations
 from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
 from gateway.uploads import Uploads
@@ -118,7 +118,7 @@ def wire(folder: DataFolder) -> Parts:
         signer=signer,
         watermarkers=known_marks,
         looks=looks,
-        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures),
+        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures, organisations(folder)),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,

@@ -51,15 +51,15 @@ class Lookups:
 @dataclass(frozen=True, slots=True)
 class VerifyingParts:
     """`watermarkers`: all whose marks are still to be recognised, so that retiring one is a choice. `reader`: with our
-    own anchors only; what it trusts is ours. `organisation`: where that anchor also signs for others, the issuer
-    that is us. `lookups`: None if there are no records to ask. `revocation_of`: the revocation of a certificate of
-    ours by its serial number (decimal)."""
+    own anchors only; what it trusts is ours. `organisations`: those of them that are us, for an anchor may sign for
+    others, too; empty for all. `lookups`: None if there are no records to ask. `revocation_of`: the revocation of a
+    certificate of ours by its serial number (decimal)."""
 
     reader: ManifestReader
     watermarkers: tuple[Watermarker, ...]
     fingerprint: Fingerprint
     lookups: Lookups | None = None
-    organisation: str | None = None
+    organisations: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
     revocation_of: Callable[[str], Revocation | None] = lambda _: None
 
@@ -129,7 +129,7 @@ def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: Unreadab
 
 def _ours(parts: VerifyingParts, credential: Credential) -> bool:
     """Signed under our own anchor, whatever has become of the file since."""
-    return credential.signer_trusted and parts.organisation in (None, credential.issuer)
+    return credential.signer_trusted and (not parts.organisations or credential.issuer in parts.organisations)
 
 
 def _claims_us(parts: VerifyingParts, credential: Credential) -> bool:

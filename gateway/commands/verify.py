@@ -45,6 +45,7 @@ def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, 
     from gateway.pictures import Pictures
     from gateway.provisioning import anchors_pem
     from gateway.settings import load_settings
+    from gateway.signers import organisations
     from gateway.store.blobs import Blobs
     from gateway.verifying import Verifier, timestamp_anchors_pem, to_dict
     from provenance.certificates import chain_pem, load_chain
@@ -58,7 +59,8 @@ def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, 
     limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
     reader = ManifestReader(trusted, timestamp_anchors_pem(settings))
     looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
-    found = Verifier(reader, watermarkers(settings, folder), limits, looks, originals).check(data)
+    ours = organisations(folder) if folder and anchor is None else frozenset()
+    found = Verifier(reader, watermarkers(settings, folder), limits, looks, originals, ours).check(data)
     return to_dict(found), found.exit_code
 
 

@@ -14,14 +14,18 @@ from gateway.commands.certificate import certificate_app
 from gateway.data_folder import DataFolder, open_data_folder
 from gateway.parts import BootError
 from gateway.provisioning import RENEW_BEFORE, log_signer
-from gateway.signers import CurrentSigner, describe_certificate
+from gateway.signers import CurrentSigner, describe_certificate, organisations
 from gateway.verifying import Revocations
+from moderation.pdq import pdq
 from provenance.certificates import LEAF_DAYS, load_chain, make_development_ca, make_leaf
 from provenance.encoding import encode
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.log.ledger import Ledger
 from provenance.manifest import definition
 from provenance.reading import CredentialState, ManifestReader
+from provenance.reports import Verdict
+from provenance.signing import LocalSigner, ManifestSigner
+from provenance.verification import VerifyingParts, verify
 from tests.provenance.operators import make_claim
 from tests.provenance.pictures import make_picture
 
@@ -139,6 +143,20 @@ def test_pictures_signed_under_a_former_root_stay_ours(folder: DataFolder, signe
         assert reader.read(data, "image/png").state is CredentialState.TRUSTED
     assert ManifestReader((folder.keys / "ca.pem").read_text()).read(old, "image/png").state is CredentialState.VALID
     restarted.close()
+
+    parts = VerifyingParts(reader, (), pdq, organisations=organisations(folder))
+    assert verify(parts, old).verdict is Verdict.OURS_INTACT
+    make_leaf(
+        other / "neighbour.pem",
+        other / "neighbour.key",
+        ca_certificate_path=other / "root.pem",
+        ca_key_path=other / "root.key",
+        organisation="Another Customer",
+        now=clock.now,
+    )
+    neighbour = LocalSigner(LocalSigner.Options(chain_path=other / "neighbour.pem", key_path=other / "neighbour.key"))
+    theirs, _ = ManifestSigner(neighbour).sign(definition(make_claim(), None), "image/png", PICTURE)
+    assert verify(parts, theirs).verdict is Verdict.FOREIGN, "the CA's other customers are not us"
 
 
 def test_what_cannot_be_used_is_not_signed_with(folder: DataFolder, signer: CurrentSigner) -> None:

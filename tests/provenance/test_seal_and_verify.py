@@ -236,7 +236,7 @@ def test_a_file_over_the_limits_could_not_be_checked(gateway: Gateway, sealed: S
 
 
 def test_another_organisation_under_the_same_anchor_is_not_us(gateway: Gateway, sealed: Sealed) -> None:
-    parts = dataclasses.replace(gateway.without_records(), organisation="Somebody Else")
+    parts = dataclasses.replace(gateway.without_records(), organisations=frozenset({"Somebody Else"}))
 
     assert verify(parts, sealed("image/png").data).verdict is Verdict.FOREIGN
 
