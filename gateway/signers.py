@@ -57,6 +57,11 @@ class CurrentSigner:
         self._lock = threading.Lock()
         self._files = self._provided()
         self.anchors_pem = anchors_pem(folder.keys)
+        if not self.anchors_pem or not chain_path(folder).exists():
+            raise BootError(
+                f"there is no signing certificate in {folder.keys}, or not its root: put them there with `fluxgate "
+                "certificate install`"
+            )
         self._options = _options(folder, self._files)
         self._in_use = self._built()
         if problem := self._revoked():

@@ -98,13 +98,15 @@ def install(
     A running gateway takes a chain under the same root from its next picture on; for another root restart it. With the
     signers `pkcs11` and `remote` the key is not on this disk, and none is asked for.
     """
-    from gateway.provisioning import anchors_pem
+    from gateway.provisioning import SigningFiles, anchors_pem
     from gateway.provisioning import install as put_in_place
-    from gateway.signers import KEY_ELSEWHERE
+    from gateway.signers import KEY_ELSEWHERE, chain_path
     from provenance.certificates import chain_pem, check_chain, load_chain
     from provenance.key_files import key_pem, load_key
 
     folder = _opened(data_dir)
+    if chain_path(folder) != SigningFiles.of(folder.keys).chain:
+        stop(f"the signer's options say that its chain is {chain_path(folder)}: replace it there")
     source = key or folder.keys / _REQUESTED_KEY
     local = key is not None or folder.settings.signer not in KEY_ELSEWHERE
     private = load_key(source, folder.key_passphrase) if local else None

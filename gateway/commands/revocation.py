@@ -67,11 +67,11 @@ def _replace(folder: "DataFolder", leaf: "x509.Certificate", now: datetime) -> s
     from cryptography.x509.oid import NameOID
 
     from gateway.provisioning import SigningFiles, locked, retire, signing_files
-    from gateway.signers import KEY_ELSEWHERE
+    from gateway.signers import KEY_ELSEWHERE, chain_path
     from provenance.certificates import make_csr
 
-    if folder.settings.signer in KEY_ELSEWHERE:
-        return "Make a new key where keys are kept, and install its chain: fluxgate certificate install"
+    if folder.settings.signer in KEY_ELSEWHERE or chain_path(folder) != SigningFiles.of(folder.keys).chain:
+        return "Nothing is signed with it any more. Make a new key where keys are kept, and put its chain in place."
     with locked(folder.keys):
         retire(folder.keys, now, end=True)
     if SigningFiles.of(folder.keys).renewed_here:
