@@ -12,7 +12,6 @@ Whoever changes more than one of the first two holds the lock meanwhile, so that
 import fcntl
 import logging
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from provenance.certificates import chain_pem, load_chain, make_development_ca, make_leaf
-from provenance.key_files import replace_secret
+from provenance.key_files import replace_secret, write_secret
 from provenance.log.checkpoints import CheckpointSigner
 
 log = logging.getLogger("fluxgate.provisioning")
@@ -104,23 +103,22 @@ def install(keys: Path, now: datetime, *, chain: bytes, key: bytes | None, ancho
         files = SigningFiles.of(keys)
         retire(keys, now)
         if files.anchor.exists():
-            (keys / "anchors").mkdir(mode=0o700, exist_ok=True)
-            shutil.copy2(files.anchor, keys / "anchors" / f"{_fingerprint(load_chain(files.anchor)[0])[:16]}.pem")
+            kept = _kept(keys, "anchors", f"{_fingerprint(load_chain(files.anchor)[0])[:16]}.pem")
+            replace_secret(kept, files.anchor.read_bytes())
         replace_secret(files.anchor, anchor)
         if key is not None:
             replace_secret(files.key, key)
         replace_secret(files.chain, chain)
         if files.renewed_here:  # it issued what has just been replaced, and must not renew it
-            files.ca_key.replace(keys / "retired" / f"{_stamp(now)}-{files.ca_key.name}")
+            files.ca_key.replace(_kept(keys, "retired", f"{_stamp(now)}-{files.ca_key.name}"))
 
 
 def retire(keys: Path, now: datetime, *, end: bool = False) -> None:
     """Keeps copies of chain and key in `retired/`. `end`: takes them out of use besides. The lock is held."""
     files = SigningFiles.of(keys)
-    (keys / "retired").mkdir(mode=0o700, exist_ok=True)
     for path in (files.chain, files.key):
         if path.exists():
-            shutil.copy2(path, keys / "retired" / f"{_stamp(now)}-{path.name}")
+            write_secret(_kept(keys, "retired", f"{_stamp(now)}-{path.name}"), path.read_bytes())
             if end:
                 path.unlink()
 
@@ -136,6 +134,11 @@ def anchors_pem(keys: Path) -> str:
     paths = (SigningFiles.of(keys).anchor, *sorted((keys / "anchors").glob("*.pem")))
     roots = {_fingerprint(root): root for path in paths if path.exists() for root in load_chain(path)}
     return chain_pem(tuple(roots.values()))
+
+
+def _kept(keys: Path, folder: str, name: str) -> Path:
+    (keys / folder).mkdir(mode=0o700, exist_ok=True)
+    return keys / folder / name
 
 
 def _fingerprint(certificate: x509.Certificate) -> str:

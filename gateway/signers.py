@@ -20,7 +20,7 @@ from gateway.data_folder import DataFolder
 from gateway.parts import BootError, build_part
 from gateway.provisioning import RENEW_BEFORE, SigningFiles, anchors_pem, known_leaves, locked, signing_files
 from gateway.verifying import Revocations
-from provenance.certificates import expiry_warning, load_chain
+from provenance.certificates import end_of, expiry_warning, load_chain
 from provenance.errors import ProvenanceError, SigningFailed
 from provenance.signing import Ingredient, ManifestSigner
 from provenance.timestamps import TimestampAuthority
@@ -39,7 +39,7 @@ class _InUse:
     """A signer and the state of the files it was built from."""
 
     manifests: ManifestSigner
-    leaf: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
     stamp: Stamp
 
 
@@ -78,17 +78,22 @@ class CurrentSigner:
     @property
     def leaf(self) -> x509.Certificate:
         """The certificate in use."""
-        return self._in_use.leaf
+        return self._in_use.chain[0]
+
+    @property
+    def end(self) -> datetime:
+        """When its chain ends."""
+        return end_of(self._in_use.chain)
 
     @property
     def seconds_left(self) -> float:
-        """Until the certificate ends; negative after that."""
-        return (self.leaf.not_valid_after_utc - self._clock()).total_seconds()
+        """Until the chain ends; negative after that."""
+        return (self.end - self._clock()).total_seconds()
 
     @property
     def warning(self) -> str | None:
         """What the operator must hear about the certificate's end."""
-        return expiry_warning(self.leaf, self._clock(), renewed_here=self._renews)
+        return expiry_warning(self.end, self._clock(), renewed_here=self._renews)
 
     def close(self) -> None:
         """Releases native objects, and ends the authority's relay."""
@@ -129,8 +134,8 @@ class CurrentSigner:
         with locked(self._folder.keys):
             stamp = self._stamp()
             signer = build_part("signers", self._folder.settings.signer, self._options)
-            leaf = x509.load_pem_x509_certificate(signer.chain_pem.encode("ascii"))
-            return _InUse(ManifestSigner(signer, self.authority), leaf, stamp)
+            chain = tuple(x509.load_pem_x509_certificates(signer.chain_pem.encode("ascii")))
+            return _InUse(ManifestSigner(signer, self.authority), chain, stamp)
 
     def _stamp(self) -> Stamp:
         watched = (self._options.get("chain_path"), self._options.get("key_path"))
@@ -178,7 +183,7 @@ def describe_certificate(signer: CurrentSigner) -> dict[str, Any]:
     """As `/health` shows it."""
     return {
         "serial": str(signer.leaf.serial_number),
-        "not_after": signer.leaf.not_valid_after_utc.isoformat(),
+        "not_after": signer.end.isoformat(),
         "warning": signer.warning,
     }
 

@@ -108,15 +108,20 @@ def make_csr(
     csr_path.write_bytes(request.public_bytes(serialization.Encoding.PEM))
 
 
-def expiry_warning(leaf: x509.Certificate, now: datetime, *, renewed_here: bool) -> str | None:
-    """What an operator must hear about the certificate's end, None while it is far off.
+def end_of(chain: Sequence[x509.Certificate]) -> datetime:
+    """When the first certificate of a chain ends, and with it what the chain signs without a time-stamp."""
+    return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def expiry_warning(end: datetime, now: datetime, *, renewed_here: bool) -> str | None:
+    """What an operator must hear about the chain's end, None while it is far off.
 
     `renewed_here`: it is our own CA's, and renewed by itself; then only if that has not happened when it should have.
     """
-    left = leaf.not_valid_after_utc - now
+    left = end - now
     if left > (WARN_OWN_BEFORE if renewed_here else WARN_BEFORE):
         return None
-    until = f"{leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    until = f"{end:%Y-%m-%d %H:%M} UTC"
     ends = "ended on" if left < timedelta() else "ends on"
     remedy = "it was to be renewed by itself" if renewed_here else "ask for another: fluxgate certificate request"
     return f"the signing certificate {ends} {until}, and nothing is signed after that; {remedy}"

@@ -35,10 +35,10 @@ class RemoteSigner:
     version = "1"
 
     class Options(BaseModel):
-        """`chain_path`: PEM certificates of the key, leaf first. `url`: https; http only to this machine. `key_id`:
-        what the service calls the key. `token_path`: a bearer token, read anew for each signature. `ca_path`: PEM roots
-        of the service's own certificate instead of the system's. `client_chain_path`, `client_key_path`: PEM, for
-        mutual TLS. `timeout_seconds`: of one signature, as a whole."""
+        """`chain_path`: PEM certificates of the key, leaf first. `url`: https (TLS 1.3); http only to this machine.
+        `key_id`: what the service calls the key. `token_path`: a bearer token, read anew for each signature. `ca_path`:
+        PEM roots of the service's own certificate instead of the system's. `client_chain_path`, `client_key_path`: PEM,
+        for mutual TLS. `timeout_seconds`: of one signature, as a whole."""
 
         model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,7 +113,7 @@ class RemoteSigner:
 def _tls(options: RemoteSigner.Options) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=options.ca_path)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = ssl.TLSVersion.TLSv1_3  # what the C2PA programme asks between subsystems (AL1)
         if options.client_chain_path is not None:
             context.load_cert_chain(options.client_chain_path, options.client_key_path, password="")
     except (OSError, ssl.SSLError) as cause:

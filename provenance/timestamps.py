@@ -102,9 +102,9 @@ def _relay_handler(path: str, ask: Callable[[bytes], bytes]) -> type[BaseHTTPReq
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if not secrets.compare_digest(self.path.encode(), path.encode()) or not length.isascii():
+            if not secrets.compare_digest(self.path.encode(), path.encode()):
                 return self._answer(404)
-            if not length.isdigit() or int(length) > _MAX_QUERY_BYTES:
+            if not (length.isascii() and length.isdigit()) or int(length) > _MAX_QUERY_BYTES:
                 return self._answer(413)
             try:
                 return self._answer(200, ask(self.rfile.read(int(length))))

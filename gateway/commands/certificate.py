@@ -31,7 +31,7 @@ _REQUESTED_KEY = "requested.key"
 def show(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """Show who signs, issued by whom, until when, and whether C2PA readers would take it."""
     from gateway.provisioning import SigningFiles
-    from provenance.certificates import check_chain, expiry_warning
+    from provenance.certificates import check_chain, end_of, expiry_warning
     from provenance.errors import CertificateProblem
 
     folder = _opened(data_dir)
@@ -47,10 +47,10 @@ def show(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
         "subject": leaf.subject.rfc4514_string(),
         "issuer": leaf.issuer.rfc4514_string(),
         "serial": str(leaf.serial_number),
-        "not_after": leaf.not_valid_after_utc.isoformat(),
+        "not_after": end_of(chain).isoformat(),
         "development_ca": files.renewed_here,
         "problem": "It is revoked." if _is_revoked(folder, leaf) else problem,
-        "warning": expiry_warning(leaf, now, renewed_here=files.renewed_here),
+        "warning": expiry_warning(end_of(chain), now, renewed_here=files.renewed_here),
     }
     if as_json:
         typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode())

@@ -36,6 +36,10 @@ def test_revoking_puts_a_new_certificate_in_place_at_once(opened: DataFolder, si
     assert json.loads(run(opened, "show", "--json").stdout)["problem"] is None
 
 
+def test_nothing_is_revoked_where_there_is_no_log_yet(tmp_path: Path) -> None:
+    assert Revocations(open_data_folder(tmp_path / "fresh").engine).of("12345") is None
+
+
 def test_a_revocation_cannot_be_changed_afterwards(opened: DataFolder, signer: CurrentSigner) -> None:
     run(opened, "revoke", "--reason", "key_compromise", "--since", "2026-01-01T00:00Z")
     (retired,) = (opened.keys / "retired").glob("*signing-chain.pem")
