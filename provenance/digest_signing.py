@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -13,21 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from provenance.certificates import chain_pem, check_chain, load_chain
 from provenance.errors import CertificateProblem, SigningFailed
-from provenance.key_files import algorithm_of
-
-HASH_NAMES: Final = {"es256": "sha256", "es384": "sha384", "es512": "sha512", "ps256": "sha256"}
-"""C2PA 2.4, 13.2.1. Ed25519 is not among them: it signs the message itself, not a hash."""
-
-_HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
-    "sha256": hashes.SHA256(),
-    "sha384": hashes.SHA384(),
-    "sha512": hashes.SHA512(),
-}
+from provenance.key_files import HASHES, algorithm_of
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteKey:
-    """A chain, and what its key signs with. `coordinate_bytes`: length of r and of s; 0 for RSA."""
+    """A chain, and what its key signs with: one of `HASHES`."""
 
     chain_pem: str
     algorithm: str
@@ -36,7 +26,7 @@ class RemoteKey:
     @property
     def hash_name(self) -> str:
         """As `hashlib` calls it."""
-        return HASH_NAMES[self.algorithm]
+        return HASHES[self.algorithm].name
 
     def digest(self, message: bytes) -> bytes:
         """All that the key is shown of `message`."""
@@ -44,7 +34,7 @@ class RemoteKey:
 
     def checked(self, digest: bytes, signature: bytes) -> bytes:
         """`signature` (ECDSA as DER or as r‖s) as DER or PSS. Raises `SigningFailed` if it is none of this key."""
-        prehashed = utils.Prehashed(_HASHES[self.hash_name])
+        prehashed = utils.Prehashed(HASHES[self.algorithm])
         try:
             if isinstance(self.public, ec.EllipticCurvePublicKey):
                 signature = _der(signature, (self.public.curve.key_size + 7) // 8)
@@ -62,7 +52,7 @@ def remote_key(chain_path: Path) -> RemoteKey:
     chain = load_chain(chain_path)
     check_chain(chain, None, datetime.now(UTC))
     algorithm = algorithm_of(chain[0].public_key())
-    if algorithm not in HASH_NAMES:
+    if algorithm not in HASHES:
         raise CertificateProblem("Ed25519 signs whole messages, and this key is to see hashes only. Use P-256 or RSA.")
     return RemoteKey(chain_pem(chain), algorithm, chain[0].public_key())
 

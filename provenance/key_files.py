@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
@@ -107,5 +107,13 @@ def algorithm_of(key: PublicKeyTypes) -> str:
         return "ed25519"
     raise CertificateProblem("C2PA is signed with a P-256, P-384, P-521, RSA (2048 bits or more) or Ed25519 key.")
 
+
+HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
+    "es256": hashes.SHA256(),
+    "es384": hashes.SHA384(),
+    "es512": hashes.SHA512(),
+    "ps256": hashes.SHA256(),
+}
+"""The hash of each algorithm that signs one (C2PA 2.4, 13.2.1); Ed25519 signs the message itself."""
 
 _ECDSA: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}

@@ -30,7 +30,7 @@ class Unanswered(ProvenanceError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer of status 200."""
+    """A complete answer, of a status that says success."""
 
     media_type: str
     body: bytes

@@ -16,12 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from provenance.certificates import chain_pem, check_chain, load_chain
 from provenance.errors import CertificateProblem, SigningFailed, TimestampFailed
-from provenance.key_files import algorithm_of, load_key, read_passphrase
+from provenance.key_files import HASHES, algorithm_of, load_key, read_passphrase
 from provenance.timestamps import TimestampAuthority
 
 _ALGORITHMS: Final = {
     name: c2pa.C2paSigningAlg[name.upper()] for name in ("es256", "es384", "es512", "ps256", "ed25519")
 }
+
+
+_TOKEN: Final = b"sigTst2"  # the header of a time-stamp of version 2 (C2PA 2.4, 10.3.2.5)
 
 
 class Signer(Protocol):
@@ -80,15 +83,6 @@ class LocalSigner:
         if isinstance(key, ed25519.Ed25519PrivateKey):
             return key.sign(message)
         raise CertificateProblem("C2PA cannot be signed with this kind of key.")
-
-
-HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
-    "es256": hashes.SHA256(),
-    "es384": hashes.SHA384(),
-    "es512": hashes.SHA512(),
-    "ps256": hashes.SHA256(),
-}
-"""The hash of each algorithm that signs one (C2PA 2.4, 13.2.1); Ed25519 signs the message itself."""
 
 
 class SignsManifests(Protocol):
@@ -178,6 +172,8 @@ class ManifestSigner:
             if self._thread.signed and signer is self._stamping:
                 raise TimestampFailed("The time-stamp authority gave no usable token.") from cause
             raise SigningFailed(f"The manifest was not signed: {type(cause).__name__}.") from cause
+        if signer is self._stamping and _TOKEN not in bytes(store):
+            raise TimestampFailed("The signature was made without its time-stamp.")
         return signed.getvalue(), bytes(store)
 
     def _made(self, tsa_url: str | None) -> c2pa.Signer:
