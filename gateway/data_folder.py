@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from gateway.settings import Settings, load_settings
 from gateway.store.database import migrate, open_database, reading
 from gateway.store.vault import Vault
+from provenance.key_files import read_passphrase
 
 _SECRET_BYTES = 32
 
@@ -45,6 +46,12 @@ class DataFolder:
     def keys(self) -> Path:
         """Where signing, log and certificate files lie."""
         return self.path / "keys"
+
+    @property
+    def key_passphrase(self) -> bytes | None:
+        """Of signing key, CA key and log key, if they are encrypted. Raises `CertificateProblem`."""
+        file = self.settings.key_passphrase_file
+        return None if file is None else read_passphrase(file)
 
     @property
     def blob_url(self) -> str:

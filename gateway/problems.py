@@ -48,6 +48,7 @@ from provenance.errors import (
     ReadBackFailed,
     SealError,
     SigningFailed,
+    TimestampFailed,
     UnreadableImage,
 )
 
@@ -104,6 +105,13 @@ _ROWS: dict[type[Exception], Problem] = {
         remedy="Ask for another seed, a larger picture, or PNG.",
     ),
     SigningFailed: Problem(503, "signing_failed", "Picture not signed", "The signer did not sign."),
+    TimestampFailed: Problem(
+        503,
+        "timestamp_failed",
+        "Picture not time-stamped",
+        "The time-stamp authority gave no time-stamp, and pictures do not leave without one.",
+        retry_after=30,
+    ),
     ReadBackFailed: Problem(503, "sealing_failed", "Picture not sealed", "The sealed file did not verify."),
     SealError: Problem(503, "sealing_failed", "Picture not sealed", "The picture could not be sealed."),
     CertificateProblem: Problem(503, "signing_failed", "Picture not signed", "The signing certificate cannot be used."),

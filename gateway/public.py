@@ -16,6 +16,7 @@ from gateway.errors import NotFound
 from gateway.limits import public_limiter, public_rate
 from gateway.pictures import EXTENSIONS
 from gateway.problems import Problem
+from gateway.signers import describe_certificate, describe_timestamps
 from gateway.statements import decision_id
 from gateway.store.database import reading
 from gateway.store.schema import images, jobs
@@ -147,7 +148,9 @@ class Public:
                     ],
                     "watermark": parts.sealing.parts.watermarker.algorithm,
                     "labels": asdict(parts.sealing.labelling),
-                    "timestamped": parts.settings.timestamp_url is not None,
+                    "timestamped": parts.signer.authority is not None,
+                    "timestamps": describe_timestamps(parts.signer.authority),
+                    "certificate": describe_certificate(parts.signer),
                     "limits_degraded": parts.limits.degraded,
                     "jobs_in_work": desk.jobs.in_work,
                 }
@@ -159,6 +162,10 @@ class Public:
             telemetry.QUEUE_DEPTH.set(parts.dispatcher.depth)
             telemetry.LIMITS_DEGRADED.set(parts.limits.degraded)
             telemetry.LOG_SIZE.set(parts.ledger.size)
+            telemetry.CERTIFICATE_SECONDS_LEFT.set(parts.signer.seconds_left)
+            if (authority := parts.signer.authority) is not None:
+                telemetry.TIMESTAMPS.labels("made").set(authority.health.made)
+                telemetry.TIMESTAMPS.labels("failed").set(authority.health.failed)
             return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
         return router

@@ -135,6 +135,7 @@ class Records:
                 manifest_sha256=image.manifest_sha256,
                 mark_id=picture.mark.hex(),
                 content_id=sealed.content_id,
+                timestamped=picture.timestamped,
             )
         except (LeaseLost, AlreadyRecorded):  # somebody else's picture is the recorded one
             await self._pictures.discard(case.request.id, image)

@@ -89,7 +89,15 @@ class Settings(_Frozen):
         ("invisible_watermark",), description="parts that recognise the marks of other systems"
     )
     signer: str = Field("local", description="signer part")
+    key_passphrase_file: Path | None = Field(
+        None, description="file with the passphrase of the signing key, CA key and log key; without one they lie open"
+    )
     timestamp_url: str | None = Field(None, description="RFC 3161 authority; without one manifests carry no time-stamp")
+    timestamp_required: bool = Field(True, description="whether a picture the authority does not stamp stays here")
+    timestamp_timeout_seconds: float = Field(5, gt=0, le=25, description="an authority silent for longer has failed")
+    timestamp_anchors: Path | None = Field(
+        None, description="PEM roots of the authority: time-stamps that lead to no such root count for nothing"
+    )
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")
     blob_url: str | None = Field(None, description="fsspec URL for pictures; default: a folder in the data folder")
     limits: LimitOptions = Field(default_factory=LimitOptions, description="see below")

@@ -1,19 +1,25 @@
 """Checks files against this gateway's credentials, watermark and records; nothing of them is kept."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, select
+from sqlalchemy import ColumnElement, Engine, inspect, select
 
 from gateway.looks import Looks
 from gateway.pictures import Pictures
+from gateway.settings import Settings
 from gateway.store.blobs import BlobMissing
 from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
+from provenance.certificates import chain_pem, load_chain
 from provenance.encoding import Limits, decode_own
 from provenance.foreign_marks import ForeignMarks
+from provenance.log.tables import leaf_of, log_entries
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, RecordMatch, Verification
+from provenance.revocations import Revocation, read_revocation, revocation_id
 from provenance.verification import Lookups, VerifyingParts, compare, verify
 from provenance.watermarkers import Pixels, Watermarker
 
@@ -22,7 +28,7 @@ class Verifier:
     """Verification with this gateway's records behind it, or none. Safe to use from many threads.
 
     `looks`: the records; without them only the file itself is judged. `originals`: the stored pictures, to lay copies
-    over. `foreign`: who knows the marks of other systems.
+    over. `organisations`: see `VerifyingParts`. `foreign`: who knows the marks of other systems.
     """
 
     def __init__(
@@ -32,11 +38,14 @@ class Verifier:
         limits: Limits,
         looks: Looks | None = None,
         originals: Pictures | None = None,
+        organisations: frozenset[str] = frozenset(),
         foreign: tuple[ForeignMarks, ...] = (),
     ) -> None:
         self._looks = looks
         lookups = None if looks is None else _lookups(looks, originals)
-        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, limits=limits, foreign=foreign)
+        self._parts = VerifyingParts(reader, watermarkers, pdq, lookups, organisations, limits, foreign)
+        if looks is not None:
+            self._parts = replace(self._parts, revocation_of=Revocations(looks.engine).of)
 
     def check(self, data: bytes) -> Verification:
         """What can be said about a file of any origin. Never raises for what is in it."""
@@ -49,6 +58,26 @@ class Verifier:
         if lookups is None or known is None:
             return None
         return compare(self._parts, lookups, known, data)
+
+
+class Revocations:
+    """The revoked certificates in the log on this database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = reading(engine)
+        self._is_there = False
+
+    def of(self, serial: str) -> Revocation | None:
+        """The revocation of a certificate, None if there is none. `serial`: decimal."""
+        self._is_there = self._is_there or inspect(self._engine).has_table(log_entries.name)
+        leaf = leaf_of(self._engine, revocation_id(serial)) if self._is_there else None  # no log yet: nothing revoked
+        return None if leaf is None else read_revocation(leaf)
+
+
+def timestamp_anchors_pem(settings: Settings) -> str:
+    """The roots whose time-stamps count. Raises `CertificateProblem` if the file holds no certificate."""
+    file = settings.timestamp_anchors
+    return "" if file is None else chain_pem(load_chain(file))
 
 
 def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
@@ -88,6 +117,7 @@ def _known(engine: Engine, condition: ColumnElement[bool]) -> KnownImage | None:
         pdq=row.pdq,
         pdq_quality=row.pdq_quality,
         manifest_id=row.manifest_id,
+        recorded_at=datetime.fromtimestamp(row.created_at, UTC),
     )
 
 
@@ -110,6 +140,9 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "generator": credential.generator,
                 "manifest_id": credential.manifest_id,
                 "timestamped": credential.timestamped,
+                "signed_at": credential.signed_at,
+                "time_trusted": credential.time_trusted,
+                "revoked_since": None if found.revocation is None else found.revocation.since.isoformat(),
                 "codes": list(credential.codes),
                 "explanation": said["metadata"],
             },

@@ -19,15 +19,16 @@ from gateway.looks import Looks
 from gateway.marks import foreign_marks, watermarkers
 from gateway.parts import BootError, build_part
 from gateway.pictures import Pictures
-from gateway.provisioning import log_signer, signing_files
+from gateway.provisioning import log_signer
 from gateway.records import Records
 from gateway.screening import Screening
 from gateway.sealing import Sealing
 from gateway.settings import Settings
+from gateway.signers import CurrentSigner, organisations
 from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
 from gateway.uploads import Uploads
-from gateway.verifying import Verifier
+from gateway.verifying import Verifier, timestamp_anchors_pem
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.pdq import pdq
@@ -39,7 +40,7 @@ from provenance.labels import languages
 from provenance.log.ledger import Ledger
 from provenance.reading import ManifestReader
 from provenance.sealing import SealingParts
-from provenance.signing import ManifestSigner
+from provenance.timestamps import TimestampAuthority
 from provenance.watermarkers import Watermarker
 
 log = logging.getLogger("fluxgate.boot")
@@ -56,6 +57,7 @@ class Parts:
     screening: Screening
     dispatcher: Dispatcher
     sealing: Sealing
+    signer: CurrentSigner
     watermarkers: tuple[Watermarker, ...]
     looks: Looks
     verifier: Verifier
@@ -69,7 +71,6 @@ class Parts:
     limits: Limits
     limit_settings: LimitSettings
     identity_providers: tuple[IdentityProvider, ...]
-    anchor_pem: str
 
     async def close(self) -> None:
         """Ends what has threads or native objects, in the order in which work flows."""
@@ -99,10 +100,11 @@ def wire(folder: DataFolder) -> Parts:
         queue_size=settings.queue_size,
         render_timeout_seconds=settings.render_timeout_seconds,
     )
-    # 4. Marks and signatures.
-    sealing, known_marks, anchor = _sealing(folder)
-    # 5. The log and what is written with it.
-    ledger = Ledger(folder.engine_for_log, log_signer(folder.keys))
+    # 4. The log, where it also stands which certificates are revoked.
+    ledger = Ledger(folder.engine_for_log, log_signer(folder.keys, folder.key_passphrase))
+    # 5. Marks and signatures, and what is written with them.
+    signer = _signer(folder)
+    sealing, known_marks = _sealing(folder, signer)
     blobs = Blobs(folder.blob_url)
     pictures = Pictures(blobs)
     file_limits = FileLimits(settings.max_upload_bytes, settings.max_upload_pixels)
@@ -116,9 +118,18 @@ def wire(folder: DataFolder) -> Parts:
         screening=screening,
         dispatcher=dispatcher,
         sealing=sealing,
+        signer=signer,
         watermarkers=known_marks,
         looks=looks,
-        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures, foreign_marks(settings)),
+        verifier=Verifier(
+            sealing.parts.reader,
+            known_marks,
+            file_limits,
+            looks,
+            pictures,
+            organisations(folder),
+            foreign_marks(settings),
+        ),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,
@@ -138,7 +149,6 @@ def wire(folder: DataFolder) -> Parts:
         limits=Limits(limit_settings),
         limit_settings=limit_settings,
         identity_providers=(build_part("identity_providers", "api_keys", {"store": store}),),
-        anchor_pem=anchor,
     )
 
 
@@ -192,19 +202,29 @@ def _engine_options(folder: DataFolder) -> dict[str, Any]:
     return options
 
 
-def _sealing(folder: DataFolder) -> tuple[Sealing, tuple[Watermarker, ...], str]:
+def _sealing(folder: DataFolder, signer: CurrentSigner) -> tuple[Sealing, tuple[Watermarker, ...]]:
     settings = folder.settings
-    files = signing_files(folder.keys, settings.provider, _now())
     known = watermarkers(settings, folder)
-    options: dict[str, Any] = dict(settings.parts.get(settings.signer, {}))
-    if settings.signer == "local":
-        options = {"chain_path": files.chain, "key_path": files.key, "tsa_url": settings.timestamp_url} | options
-    signer = build_part("signers", settings.signer, options)
+    reader = ManifestReader(signer.anchors_pem, timestamp_anchors_pem(settings))
+    parts = SealingParts(known[0], signer, reader, pdq)
+    return Sealing(parts, labelling_of(settings), settings.provider, _now), known
+
+
+def _signer(folder: DataFolder) -> CurrentSigner:
+    settings = folder.settings
+    authority = None
     if settings.timestamp_url is None:
         log.warning("no time-stamp authority is set: manifests carry no time-stamp and end with the certificate")
-    anchor = files.anchor.read_text("ascii")
-    parts = SealingParts(known[0], ManifestSigner(signer, anchor), ManifestReader(anchor), pdq)
-    return Sealing(parts, labelling_of(settings), settings.provider, _now), known, anchor
+    else:
+        authority = TimestampAuthority(
+            settings.timestamp_url,
+            required=settings.timestamp_required,
+            timeout_seconds=settings.timestamp_timeout_seconds,
+            clock=_now,
+        )
+        if settings.timestamp_anchors is None:
+            log.warning("timestamp_anchors is not set: time-stamps are made, and count for nothing when checked here")
+    return CurrentSigner(folder, authority, _now)
 
 
 def labelling_of(settings: Settings) -> Labelling:

@@ -6,7 +6,6 @@ from the caller's clock, serial numbers from the system's generator; key files a
 """
 
 import itertools
-import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,10 +15,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from provenance.errors import CertificateProblem
+from provenance.key_files import key_pem, load_key, write_secret
 
 CLAIM_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 """c2pa-kp-claimSigning."""
@@ -29,10 +29,15 @@ DOCUMENT_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 CA_DAYS: Final = 3650
 LEAF_DAYS: Final = 90  # the stricter of the programme's two limits (assurance level 2)
 
+WARN_BEFORE: Final = timedelta(days=30)
+WARN_OWN_BEFORE: Final = timedelta(days=7)
+
 _SKEW: Final = timedelta(minutes=5)  # a verifier's clock may be behind ours
 
 
-def make_development_ca(certificate_path: Path, key_path: Path, *, organisation: str, now: datetime) -> None:
+def make_development_ca(
+    certificate_path: Path, key_path: Path, *, organisation: str, now: datetime, passphrase: bytes | None = None
+) -> None:
     """Writes a root certificate and its key (P-256), valid ten years.
 
     It is trusted by whoever is given it, and by nobody else.
@@ -47,19 +52,26 @@ def make_development_ca(certificate_path: Path, key_path: Path, *, organisation:
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write_key(key_path, key)
+    write_secret(key_path, key_pem(key, passphrase))
     certificate_path.write_bytes(_pem(certificate))
 
 
 def make_leaf(
-    chain_path: Path, key_path: Path, *, ca_certificate_path: Path, ca_key_path: Path, organisation: str, now: datetime
+    chain_path: Path,
+    key_path: Path,
+    *,
+    ca_certificate_path: Path,
+    ca_key_path: Path,
+    organisation: str,
+    now: datetime,
+    passphrase: bytes | None = None,
 ) -> None:
     """Writes a signing key (P-256) and its chain, leaf first, valid 90 days, issued by the given CA.
 
     `now`: timezone-aware. Raises `FileExistsError` rather than replace a key.
     """
     issuer = x509.load_pem_x509_certificate(ca_certificate_path.read_bytes())
-    issuer_key = serialization.load_pem_private_key(ca_key_path.read_bytes(), password=None)
+    issuer_key = load_key(ca_key_path, passphrase)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CertificateProblem(f"{ca_key_path.name} is not a key that can issue certificates.")
     key = ec.generate_private_key(ec.SECP256R1())
@@ -72,11 +84,13 @@ def make_leaf(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
-    _write_key(key_path, key)
+    write_secret(key_path, key_pem(key, passphrase))
     chain_path.write_bytes(_pem(certificate) + _pem(issuer))
 
 
-def make_csr(csr_path: Path, key_path: Path, *, organisation: str, country: str) -> None:
+def make_csr(
+    csr_path: Path, key_path: Path, *, organisation: str, country: str | None, passphrase: bytes | None = None
+) -> None:
     """Writes a new signing key (P-256) and a request to take to a CA of the C2PA trust list, or to one's own.
 
     `country`: two letters (the programme asks for C, O and CN). Raises `FileExistsError` rather than replace a key.
@@ -90,8 +104,27 @@ def make_csr(csr_path: Path, key_path: Path, *, organisation: str, country: str)
         .add_extension(_usages(), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write_key(key_path, key)
+    write_secret(key_path, key_pem(key, passphrase))
     csr_path.write_bytes(request.public_bytes(serialization.Encoding.PEM))
+
+
+def end_of(chain: Sequence[x509.Certificate]) -> datetime:
+    """When the first certificate of a chain ends, and with it what the chain signs without a time-stamp."""
+    return min(certificate.not_valid_after_utc for certificate in chain)
+
+
+def expiry_warning(end: datetime, now: datetime, *, renewed_here: bool) -> str | None:
+    """What an operator must hear about the chain's end, None while it is far off.
+
+    `renewed_here`: it is our own CA's, and renewed by itself; then only if that has not happened when it should have.
+    """
+    left = end - now
+    if left > (WARN_OWN_BEFORE if renewed_here else WARN_BEFORE):
+        return None
+    until = f"{end:%Y-%m-%d %H:%M} UTC"
+    ends = "ended on" if left < timedelta() else "ends on"
+    remedy = "it was to be renewed by itself" if renewed_here else "ask for another: fluxgate certificate request"
+    return f"the signing certificate {ends} {until}, and nothing is signed after that; {remedy}"
 
 
 def load_chain(chain_path: Path) -> tuple[x509.Certificate, ...]:
@@ -102,20 +135,16 @@ def load_chain(chain_path: Path) -> tuple[x509.Certificate, ...]:
         raise CertificateProblem(f"{chain_path.name} cannot be read as a chain of PEM certificates.") from cause
 
 
-def load_key(key_path: Path) -> PrivateKeyTypes:
-    """An unencrypted PEM key. Raises `CertificateProblem` if it cannot be read, or if others can read it too."""
-    try:
-        if key_path.stat().st_mode & 0o077:
-            raise CertificateProblem(f"{key_path.name} can be read by others. Run chmod 600 on it.")
-        return serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as cause:
-        raise CertificateProblem(f"{key_path.name} cannot be read as an unencrypted PEM private key.") from cause
+def chain_pem(chain: Sequence[x509.Certificate]) -> str:
+    """The certificates as one PEM text, in their order."""
+    return b"".join(_pem(certificate) for certificate in chain).decode("ascii")
 
 
-def check_chain(chain: Sequence[x509.Certificate], key: PrivateKeyTypes | None, now: datetime) -> None:
+def check_chain(chain: Sequence[x509.Certificate], key: PublicKeyTypes | None, now: datetime) -> None:
     """Raises `CertificateProblem` with the first reason, in words, why a C2PA reader would reject this chain.
 
-    c2pa-rs says "the certificate is invalid" to most of these, at signing. `key`: None where the key is elsewhere.
+    c2pa-rs says "the certificate is invalid" to most of these, at signing. `key`: the public half
+    of the one that signs, None where it is not at hand.
     """
     leaf = chain[0]
     if leaf.issuer == leaf.subject:
@@ -132,7 +161,7 @@ def check_chain(chain: Sequence[x509.Certificate], key: PrivateKeyTypes | None, 
             certificate.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature) as cause:
             raise CertificateProblem("The chain is broken: a certificate is not issued by the one after it.") from cause
-    if key is not None and key.public_key() != leaf.public_key():
+    if key is not None and key != leaf.public_key():
         raise CertificateProblem("The key does not belong to the signing certificate.")
 
 
@@ -203,12 +232,3 @@ def _usages() -> x509.ExtendedKeyUsage:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    """Created with mode 0600, so that there is no moment at which others could read it."""
-    content = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(content)

@@ -31,6 +31,10 @@ class SigningFailed(SealError):
     """The manifest was not signed: the key is gone, the remote signer refused, the certificate does not fit."""
 
 
+class TimestampFailed(SigningFailed):
+    """The time-stamp authority gave no usable token, and nothing may be signed without one."""
+
+
 class ReadBackFailed(SealError):
     """The finished file does not say, when read like a stranger's, what was put into it."""
 

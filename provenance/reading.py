@@ -29,7 +29,8 @@ class Credential:
 
     `codes`: the validation codes that are not successes, sorted. `issuer`: organisation in the signing certificate;
     `certificate_serial`: its serial number in decimal. `generator`: name and version of the claim generator.
-    `signer_trusted`: the signing certificate leads to an anchor, even if the file was changed since.
+    `signer_trusted`: the signing certificate leads to an anchor, even if the file was changed since. `signed_at`:
+    RFC 3339, as the time-stamp says; `time_trusted`: the time-stamp is of an authority under the reader's anchors.
     `soft_binding`: (algorithm, value as written) of the first soft binding, if any.
     """
 
@@ -40,6 +41,7 @@ class Credential:
     manifest_id: str | None = None
     codes: tuple[str, ...] = ()
     signed_at: str | None = None
+    time_trusted: bool = False
     signer_trusted: bool = False
     soft_binding: tuple[str, str] | None = None
     digital_source_types: tuple[str, ...] = ()
@@ -47,7 +49,7 @@ class Credential:
 
     @property
     def timestamped(self) -> bool:
-        """An RFC 3161 time-stamp is in the signature (c2pa takes the signing time from nowhere else)."""
+        """An RFC 3161 time-stamp is in the signature (c2pa takes the signing time from nowhere else), anybody's."""
         return self.signed_at is not None
 
 
@@ -75,17 +77,20 @@ _STATES: Final = {
 class ManifestReader:
     """Reads with one set of trust anchors. One per process; safe to use from many threads.
 
-    `anchors_pem`: root certificates whose signatures count as trusted; empty for none.
+    `anchors_pem`: root certificates whose signatures count as trusted; empty for none. `timestamp_anchors_pem`: those
+    whose time-stamps do, besides.
     """
 
-    def __init__(self, anchors_pem: str) -> None:
-        settings: dict[str, Any] = {
-            "core": {"allowed_network_hosts": []},
-            "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
-        }
-        if anchors_pem:
-            settings["trust"] = {"user_anchors": anchors_pem}
-        self._context = c2pa.Context.from_dict(settings)
+    def __init__(self, anchors_pem: str, timestamp_anchors_pem: str = "") -> None:
+        self._context = _context(anchors_pem, timestamp_anchors_pem)
+        # c2pa takes a signature under a time-stamp anchor for trusted, too (0.38). So what seems trusted is read once
+        # more with our own anchors alone: there the chain must hold at the time that was trusted before.
+        self._own = _context(anchors_pem, "", verify_timestamp_trust=False) if timestamp_anchors_pem else None
+
+    @property
+    def knows_authorities(self) -> bool:
+        """There are time-stamp anchors: time-stamps that do not lead to them are not what was asked for."""
+        return self._own is not None
 
     def read(self, data: bytes, media_type: str) -> Credential:
         """The credential of a file; state `not_present` if there is none. Never raises for what is in the file."""
@@ -93,20 +98,47 @@ class ManifestReader:
         if not embedded and _REFERENCE not in data:
             return NOT_PRESENT
         try:
-            with c2pa.Reader(media_type, io.BytesIO(data), context=self._context) as reader:
-                store = json.loads(reader.json())
-                credential = _report(store)
+            store = _store(self._context, data, media_type)
+            found = _report(store)
+            if self._own is not None and found.signer_trusted:
+                own = _report(_store(self._own, data, media_type))
+                if not own.signer_trusted:
+                    found = replace(own, time_trusted=found.time_trusted)
         except (c2pa.C2paError, ValueError, KeyError, TypeError, AttributeError) as error:
             return _unread(error, embedded)
-        if credential.state is CredentialState.TRUSTED and not (
-            _all_referenced(store) and _as_written(data, media_type, credential)
+        if found.state is CredentialState.TRUSTED and not (
+            _all_referenced(store) and _as_written(data, media_type, found)
         ):
-            return replace(credential, state=CredentialState.INVALID, codes=(*credential.codes, UNSIGNED_CHANGED))
-        return credential
+            return replace(found, state=CredentialState.INVALID, codes=(*found.codes, UNSIGNED_CHANGED))
+        return found
 
     def close(self) -> None:
         """Releases the native context."""
         self._context.close()
+        if self._own is not None:
+            self._own.close()
+
+
+def _context(anchors_pem: str, timestamp_anchors_pem: str, *, verify_timestamp_trust: bool = True) -> c2pa.Context:
+    lists = (("manifest", anchors_pem), ("tsa", timestamp_anchors_pem))
+    return c2pa.Context.from_dict(
+        {
+            "core": {"allowed_network_hosts": []},
+            "verify": {
+                "verify_trust": True,
+                "verify_timestamp_trust": verify_timestamp_trust,
+                "remote_manifest_fetch": False,
+                "ocsp_fetch": False,
+            },
+            "trust": {"anchors": [{"trust_kind": kind, "trust_anchors": pem} for kind, pem in lists if pem]},
+        }
+    )
+
+
+def _store(context: c2pa.Context, data: bytes, media_type: str) -> dict[str, Any]:
+    with c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader:
+        store: dict[str, Any] = json.loads(reader.json())
+    return store
 
 
 def _unread(error: Exception, embedded: bool) -> Credential:
@@ -131,6 +163,7 @@ def _report(store: dict[str, Any]) -> Credential:
         manifest_id=store.get("active_manifest"),
         codes=tuple(sorted(set(_codes(store)))),
         signed_at=signature.get("time"),
+        time_trusted="timeStamp.trusted" in _successes(store),
         signer_trusted=_signer_trusted(store),
         soft_binding=_soft_binding(assertions),
         digital_source_types=tuple(_source_types(assertions)),
@@ -166,8 +199,12 @@ def _codes(store: dict[str, Any]) -> Iterator[str]:
 
 def _signer_trusted(store: dict[str, Any]) -> bool:
     """The certificate leads to an anchor *and* has signed this claim: a certificate alone can be pasted in."""
+    return {"signingCredential.trusted", "claimSignature.validated"} <= _successes(store)
+
+
+def _successes(store: dict[str, Any]) -> set[str]:
     active = (store.get("validation_results") or {}).get("activeManifest") or {}
-    return {"signingCredential.trusted", "claimSignature.validated"} <= {e["code"] for e in active.get("success", ())}
+    return {entry["code"] for entry in active.get("success", ())}
 
 
 def _soft_binding(assertions: list[dict[str, Any]]) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ Finding nothing proves nothing: no sentence here says that a picture was not mad
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -11,6 +12,8 @@ from provenance.foreign_marks import ForeignMark
 from provenance.labels import NO_LABELS, Labels
 from provenance.likeness import Overlay
 from provenance.reading import INACCESSIBLE, Credential, CredentialState
+from provenance.revocations import Revocation
+from provenance.revocations import statement as about_revocation
 from provenance.timestamps import statement
 from provenance.watermarkers import Detection
 
@@ -24,6 +27,7 @@ class Verdict(StrEnum):
     COPIED_MARK = "copied_mark"
     FOREIGN = "foreign"
     NOT_FOUND = "not_found"
+    REVOKED = "revoked"
     UNCHECKABLE = "uncheckable"
 
     @property
@@ -39,13 +43,15 @@ _EXIT_CODES: Final = {
     Verdict.COPIED_MARK: 1,
     Verdict.FOREIGN: 1,
     Verdict.NOT_FOUND: 1,
+    Verdict.REVOKED: 1,
     Verdict.UNCHECKABLE: 3,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """A record of a picture this gateway sealed. `pdq_quality`: 0 to 100. Holds nothing of prompt or person."""
+    """A record of a picture this gateway sealed. `pdq_quality`: 0 to 100. `recorded_at`: aware, None if not known.
+    Holds nothing of prompt or person."""
 
     content_id: str
     sha256: str
@@ -53,6 +59,7 @@ class KnownImage:
     pdq: str
     pdq_quality: int
     manifest_id: str
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Verification:
 
     `pdq`: 64 hex characters, None where the picture does not open or is too plain to have one that says anything.
     `foreign`: marks of other systems.
+    `revocation`: of the signing certificate, whatever it means for this file.
     """
 
     verdict: Verdict
@@ -86,6 +94,7 @@ class Verification:
     pdq: str | None = None
     labels: Labels = NO_LABELS
     foreign: tuple[ForeignMark, ...] = ()
+    revocation: Revocation | None = None
 
     @property
     def exit_code(self) -> int:
@@ -136,18 +145,24 @@ VERDICTS: Final = {
     ),
     Verdict.FOREIGN: "Carries a mark or a credential that is not this gateway's.",
     Verdict.NOT_FOUND: "No mark of this system was found. That does not tell how the picture was made.",
+    Verdict.REVOKED: (
+        "Signed with a certificate of this system that is revoked; nothing shows that it was signed before. It is not "
+        "shown to be from here."
+    ),
     Verdict.UNCHECKABLE: "This could not be checked.",
 }
 
 
-def about_metadata(credential: Credential) -> str:
-    """What the credential says and whether it holds."""
+def about_metadata(credential: Credential, revocation: Revocation | None = None, *, counts: bool = True) -> str:
+    """What the credential says and whether it holds. `counts`: it is older than its certificate's revocation."""
     said = [_STATES[credential.state]]
     if credential.state in (CredentialState.TRUSTED, CredentialState.VALID):
         said.append(
             f"Signed by {credential.issuer or 'an unnamed signer'} with {credential.generator or 'no tool named'}."
         )
-        said.append(statement(timestamped=credential.timestamped))
+        said.append(statement(timestamped=credential.timestamped, trusted=credential.time_trusted))
+    if revocation is not None:
+        said.append(about_revocation(revocation, counts=counts))
     if credential == INACCESSIBLE:
         said.append("It names one that is kept elsewhere; nothing is fetched.")
     elif credential.codes:

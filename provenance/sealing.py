@@ -20,7 +20,7 @@ from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import LabelDoesNotFit, attach, draw, embedded, packet, read_labels
 from provenance.manifest import definition, ingredients
 from provenance.reading import Credential, CredentialState, ManifestReader
-from provenance.signing import ManifestSigner
+from provenance.signing import SignsManifests
 from provenance.watermarkers import Pixels, Watermarker
 
 
@@ -29,7 +29,7 @@ class SealingParts:
     """What sealing works with. `reader` holds our own anchor: what it does not trust is not delivered."""
 
     watermarker: Watermarker
-    signer: ManifestSigner
+    signer: SignsManifests
     reader: ManifestReader
     fingerprint: Fingerprint
 
@@ -100,6 +100,8 @@ def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -
     credential = parts.reader.read(data, claim.media_type)
     if credential.state is not CredentialState.TRUSTED:
         raise ReadBackFailed(f"the credential reads {credential.state}: {', '.join(credential.codes) or 'no codes'}")
+    if credential.timestamped and parts.reader.knows_authorities and not credential.time_trusted:
+        raise ReadBackFailed("the time-stamp is not of an authority under the time-stamp anchors")
     try:
         final = decode_own(data, claim.media_type)
     except UnreadableImage as cause:

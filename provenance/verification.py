@@ -12,6 +12,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from provenance.claims import SYSTEM
 from provenance.encoding import Limits, decode
@@ -35,6 +36,7 @@ from provenance.reports import (
     about_verdict,
     about_watermark,
 )
+from provenance.revocations import Revocation, still_counts
 from provenance.watermarkers import Detection, Pixels, Watermarker
 
 
@@ -52,16 +54,18 @@ class Lookups:
 @dataclass(frozen=True, slots=True)
 class VerifyingParts:
     """`watermarkers`: all whose marks are still to be recognised, so that retiring one is a choice. `reader`: with our
-    own anchors only; what it trusts is ours. `organisation`: where that anchor also signs for others, the issuer
-    that is us. `lookups`: None if there are no records to ask. `foreign`: who knows the marks of other systems."""
+    own anchors only; what it trusts is ours. `organisations`: those of them that are us, for an anchor may sign for
+    others, too; empty for all. `lookups`: None if there are no records to ask. `foreign`: who knows the marks of other
+    systems. `revocation_of`: the revocation of a certificate of ours by its serial number (decimal)."""
 
     reader: ManifestReader
     watermarkers: tuple[Watermarker, ...]
     fingerprint: Fingerprint
     lookups: Lookups | None = None
-    organisation: str | None = None
+    organisations: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
     foreign: tuple[ForeignMarks, ...] = ()
+    revocation_of: Callable[[str], Revocation | None] = lambda _: None
 
 
 def verify(parts: VerifyingParts, data: bytes) -> Verification:
@@ -78,6 +82,7 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
         return _unopened(parts, data, digest, problem)
     # 2. Read the credential, and the labels.
     credential = parts.reader.read(data, header.media_type)
+    revocation = _revocation(parts, credential)
     labels = read_labels(embedded(data, header.media_type))
     # 3. Detect the mark, and those of other systems.
     found = (watermarker.detect(pixels) for watermarker in parts.watermarkers)
@@ -95,9 +100,10 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     if parts.lookups is not None and known is not None:
         record = _compare(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
     # 6. Conclude.
-    verdict = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks)
+    counts = revocation is None or still_counts(revocation, credential, _recorded_at(record))
+    verdict = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks, counts=counts)
     statements = (
-        ("metadata", about_metadata(credential)),
+        ("metadata", about_metadata(credential, revocation, counts=counts)),
         ("labels", about_labels(labels)),
         ("watermark", about_watermark(detection, foreign)),
         ("record", about_record(asked=parts.lookups is not None, record=record)),
@@ -105,7 +111,7 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     )
     pdq = pdq_hash if told else None
     return Verification(
-        verdict, digest, header.media_type, credential, detection, record, statements, pdq, labels, foreign
+        verdict, digest, header.media_type, credential, detection, record, statements, pdq, labels, foreign, revocation
     )
 
 
@@ -124,26 +130,38 @@ def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: Unreadab
             credential = parts.reader.read(data, media_type)
         except UnreadableImage:
             media_type = None
-    verdict = Verdict.OURS_ALTERED if _claims_us(parts, credential) else Verdict.UNCHECKABLE
+    revocation = _revocation(parts, credential)
+    counts = revocation is None or still_counts(revocation, credential, None)
+    verdict = Verdict.OURS_ALTERED if counts and _claims_us(parts, credential) else Verdict.UNCHECKABLE
     statements = (
-        ("metadata", about_metadata(credential)),
+        ("metadata", about_metadata(credential, revocation, counts=counts)),
         ("labels", "Labels were not looked for: the picture does not open."),
         ("watermark", "The watermark was not looked for: the picture does not open."),
         ("record", "No record was looked up: the picture does not open."),
         ("verdict", f"{VERDICTS[verdict]} {problem}"),
     )
-    return Verification(verdict, digest, media_type, credential, None, None, statements)
+    return Verification(verdict, digest, media_type, credential, None, None, statements, revocation=revocation)
 
 
 def _ours(parts: VerifyingParts, credential: Credential) -> bool:
     """Signed under our own anchor, whatever has become of the file since."""
-    return credential.signer_trusted and parts.organisation in (None, credential.issuer)
+    return credential.signer_trusted and (not parts.organisations or credential.issuer in parts.organisations)
 
 
 def _claims_us(parts: VerifyingParts, credential: Credential) -> bool:
     """Ours, or broken and naming this system: a credential damaged in its very signature is still reported."""
     broken = credential.state is CredentialState.INVALID
     return _ours(parts, credential) or (broken and (credential.generator or "").split(" ")[0] == SYSTEM)
+
+
+def _revocation(parts: VerifyingParts, credential: Credential) -> Revocation | None:
+    if credential.certificate_serial is None or not _ours(parts, credential):
+        return None
+    return parts.revocation_of(credential.certificate_serial)
+
+
+def _recorded_at(record: RecordMatch | None) -> datetime | None:
+    return record.known.recorded_at if record is not None and record.same_bytes else None
 
 
 def _look_up(
@@ -192,19 +210,24 @@ def _conclude(
     foreign: tuple[ForeignMark, ...],
     *,
     by_looks: bool,
+    counts: bool,
 ) -> Verdict:
-    """`by_looks`: nothing but its looks led to the record."""
+    """`by_looks`: nothing but its looks led to the record. `counts`: the signature's certificate is not revoked, or
+    was not when it signed."""
     if record is not None and record.same_bytes:
-        return Verdict.OURS_INTACT
-    if record is not None and record.same_picture is False and not _claims_us(parts, credential):
+        return Verdict.OURS_INTACT if counts else Verdict.REVOKED
+    claims_us = counts and _claims_us(parts, credential)
+    if record is not None and record.same_picture is False and not claims_us:
         return Verdict.COPIED_MARK
     if record is not None and by_looks and credential.state is CredentialState.NOT_PRESENT:
         return Verdict.LOOKS_LIKE_OURS
     if record is not None and not by_looks:
         return Verdict.OURS_ALTERED
+    if not counts:
+        return Verdict.REVOKED
     if credential.state is CredentialState.TRUSTED and _ours(parts, credential):
         return Verdict.OURS_INTACT
-    if _claims_us(parts, credential):
+    if claims_us:
         return Verdict.OURS_ALTERED
     if credential.state is CredentialState.INVALID and detection is not None and parts.lookups is None:
         return Verdict.OURS_ALTERED  # too broken to name its signer, around a picture that carries our mark

@@ -131,7 +131,7 @@ def _ledger(data_dir: Path) -> Any:
     from provenance.log.ledger import Ledger
 
     opened = open_data_folder(existing(data_dir))
-    return Ledger(opened.engine_for_log, log_signer(opened.keys))
+    return Ledger(opened.engine_for_log, log_signer(opened.keys, opened.key_passphrase))
 
 
 def _read_receipt(path: Path) -> Any:

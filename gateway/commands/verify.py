@@ -43,21 +43,25 @@ def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, 
     from gateway.looks import Looks
     from gateway.marks import foreign_marks, watermarkers
     from gateway.pictures import Pictures
+    from gateway.provisioning import anchors_pem
     from gateway.settings import load_settings
+    from gateway.signers import organisations
     from gateway.store.blobs import Blobs
-    from gateway.verifying import Verifier, to_dict
+    from gateway.verifying import Verifier, timestamp_anchors_pem, to_dict
+    from provenance.certificates import chain_pem, load_chain
     from provenance.encoding import Limits
     from provenance.reading import ManifestReader
 
     settings = load_settings(data_dir)
-    own = data_dir / "keys" / "ca.pem"
-    trusted = anchor or (own if own.is_file() else None)
-    folder = open_data_folder(data_dir, settings) if own.is_file() else None
+    keys = data_dir / "keys"
+    folder = open_data_folder(data_dir, settings) if (keys / "ca.pem").is_file() else None
+    trusted = anchors_pem(keys) if anchor is None else chain_pem(load_chain(anchor))
     limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
-    reader = ManifestReader(trusted.read_text("ascii") if trusted else "")
+    reader = ManifestReader(trusted, timestamp_anchors_pem(settings))
     looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
+    ours = organisations(folder) if folder and anchor is None else frozenset()
     marks, foreign = watermarkers(settings, folder), foreign_marks(settings)
-    found = Verifier(reader, marks, limits, looks, originals, foreign).check(data)
+    found = Verifier(reader, marks, limits, looks, originals, ours, foreign).check(data)
     return to_dict(found), found.exit_code
 
 

@@ -92,8 +92,8 @@ def run(out: Path, data_dir: Path, account: Account) -> bool:
 def _furnish(data_dir: Path, account: Account) -> str:
     settings = load_settings(data_dir)
     folder = open_data_folder(data_dir, settings)
-    files = signing_files(folder.keys, settings.provider, utc_now())
-    signer = log_signer(folder.keys)
+    files = signing_files(folder.keys, settings.provider, utc_now(), folder.key_passphrase)
+    signer = log_signer(folder.keys, folder.key_passphrase)
     scopes = (Scope.GENERATE, Scope.MODERATE)
     record, key = KeyStore(folder.engine, folder.pepper).create(
         "demo", "demonstration", scopes, Assurance.ORGANISATION, None

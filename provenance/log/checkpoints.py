@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from provenance.errors import ProvenanceError
+from provenance.key_files import is_encrypted, key_pem, parse_key, write_secret
 
 ED25519 = b"\x01"  # signature type of signed-note
 MAX_SIGNATURES = 64  # verifiers must accept at least 16
@@ -122,27 +123,40 @@ class CheckpointSigner:
         signature = encode(self.key.key_id + self._private.sign(text.encode()))
         return f"{text}\n— {self.key.name} {signature}\n"
 
+    def text(self, passphrase: bytes | None = None) -> str:
+        """The private key as it stands in its file: the form of golang.org/x/mod/sumdb/note; with a passphrase, the
+        public key (C2SP vkey) on the first line and the encrypted PKCS#8 PEM below it."""
+        if passphrase is not None:
+            return f"{self.key.vkey}\n{key_pem(self._private, passphrase).decode('ascii')}"
+        secret = encode(ED25519 + self._private.private_bytes_raw())
+        return f"PRIVATE+KEY+{self.key.name}+{self.key.key_id.hex()}+{secret}\n"
+
     @classmethod
-    def create(cls, path: Path, name: str) -> "CheckpointSigner":
+    def create(cls, path: Path, name: str, passphrase: bytes | None = None) -> "CheckpointSigner":
         """Makes a new key and writes it to `path`, readable by its owner only. Raises `FileExistsError`."""
         signer = cls(name, Ed25519PrivateKey.generate())
-        secret = encode(ED25519 + signer._private.private_bytes_raw())
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"PRIVATE+KEY+{name}+{signer.key.key_id.hex()}+{secret}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_secret(path, signer.text(passphrase).encode())
         return signer
 
     @classmethod
-    def load(cls, path: Path) -> "CheckpointSigner":
-        """Reads a key file (the form of golang.org/x/mod/sumdb/note). Raises `LogKeyInvalid`."""
+    def load(cls, path: Path, passphrase: bytes | None = None) -> "CheckpointSigner":
+        """Reads a key file, encrypted or not. Raises `LogKeyInvalid`, or `CertificateProblem` for its passphrase."""
         try:
             text, mode = path.read_text("utf-8").strip(), path.stat().st_mode
         except (OSError, UnicodeDecodeError) as error:
             raise LogKeyInvalid(f"the log key {path} cannot be read; restore it from your backup") from error
         if os.name == "posix" and mode & 0o077:
             raise LogKeyInvalid(f"the log key {path} can be read by others; chmod 600 it, or replace it")
-        return cls.parse(text)
+        if not is_encrypted(text.encode()):
+            return cls.parse(text)
+        vkey, _, pem = text.partition("\n")
+        private = parse_key(pem.encode(), path.name, passphrase)
+        if not isinstance(private, Ed25519PrivateKey):
+            raise LogKeyInvalid(f"the log key {path} is not an Ed25519 key; restore it from your backup")
+        signer = cls(parse_vkey(vkey).name, private)
+        if signer.key.vkey != vkey:
+            raise LogKeyInvalid(f"the log key {path} does not belong to the name above it; restore it from your backup")
+        return signer
 
     @classmethod
     def parse(cls, text: str) -> "CheckpointSigner":

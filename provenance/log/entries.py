@@ -31,13 +31,15 @@ class EntryInvalid(ProvenanceError):
 
 
 class Outcome(StrEnum):
-    """How a request ended. `ERASED`: a later entry, saying that the openings of entry `about` were deleted."""
+    """How a request ended. Not of requests: `ERASED` says that the openings of entry `about` were deleted, `REVOKED`
+    that a signing certificate is not to be relied on (`provenance/revocations.py`)."""
 
     DELIVERED = "delivered"
     HELD = "held"
     REFUSED = "refused"
     FAILED = "failed"
     ERASED = "erased"
+    REVOKED = "revoked"
 
 
 def commit(salt: bytes, name: str, value: bytes) -> str:
@@ -61,7 +63,8 @@ class Entry:
 
     `time`: aware; logged in UTC with milliseconds. `stage`: the station reached. `automated`: no human took part in the
     decision. `*_digest`: `sha256:…`. `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered or held picture
-    only. `commitments`: name → `commit(...)`. Raises `EntryInvalid`.
+    only. `timestamped`: an RFC 3161 time-stamp is in its signature. `commitments`: name → `commit(...)`. Raises
+    `EntryInvalid`.
     """
 
     request_id: str
@@ -82,9 +85,11 @@ class Entry:
     manifest_sha256: str | None = None
     mark_id: str | None = None
     content_id: str | None = None
+    timestamped: bool | None = None
     system_version: str | None = None
     failure: str | None = None
     about: str | None = None
+    revocation: Mapping[str, str] | None = None
     commitments: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,9 +123,11 @@ class Entry:
             "manifest_sha256": self.manifest_sha256,
             "mark_id": self.mark_id,
             "content_id": self.content_id,
+            "timestamped": self.timestamped,
             "system_version": self.system_version,
             "failure": self.failure,
             "about": self.about,
+            "revocation": None if self.revocation is None else dict(self.revocation),
             "commitments": dict(self.commitments) or None,
         }
         try:

@@ -152,6 +152,15 @@ def latest_note(connection: Connection) -> tuple[int, str] | None:
     return (row.size, row.note) if row else None
 
 
+def leaf_of(engine: Engine, request_id: str) -> bytes | None:
+    """The leaf of an entry, or None if there is none of this id. Raises `LedgerUnavailable`."""
+    with translated(), engine.connect() as connection:
+        leaf: bytes | None = connection.execute(
+            select(log_entries.c.leaf).where(log_entries.c.request_id == request_id)
+        ).scalar()
+        return leaf
+
+
 def read_nodes(connection: Connection, wanted: Iterable[Node]) -> dict[Node, bytes]:
     """Looks up whole nodes of the tree by name. Raises `LogDamaged` if one of them is not completely stored."""
     # 1. Which stored rows each node is made of: rows [first, last) of one tile level.

@@ -30,7 +30,7 @@ def test_the_delivered_file_is_ours_and_intact(gateway: Gateway, sealed: Sealed,
     assert report.record.same_bytes
     assert file.psnr_db > 40
     assert not file.timestamped
-    assert "Time-stamping is off" in dict(report.statements)["metadata"]
+    assert "There is no time-stamp" in dict(report.statements)["metadata"]
 
 
 @every_format
@@ -105,7 +105,7 @@ def test_a_file_over_the_limits_could_not_be_checked(gateway: Gateway, sealed: S
 
 
 def test_another_organisation_under_the_same_anchor_is_not_us(gateway: Gateway, sealed: Sealed) -> None:
-    parts = dataclasses.replace(gateway.without_records(), organisation="Somebody Else")
+    parts = dataclasses.replace(gateway.without_records(), organisations=frozenset({"Somebody Else"}))
 
     assert verify(parts, sealed("image/png").data).verdict is Verdict.FOREIGN
 

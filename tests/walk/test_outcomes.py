@@ -42,6 +42,7 @@ def test_a_delivered_picture_is_in_the_log_byte_for_byte(house: House, dialogue:
     assert (entry["dialect"], entry["stage"], entry["verdict"]) == (dialogue.name, "output_image", "allow")
     assert entry["weights_digest"].startswith("sha256:")
     assert entry["policy_digest"] == house.parts.policy.digest
+    assert entry["timestamped"] is False
     (image,) = house.rows("select * from images where job_id = ?", entry["request_id"])
     assert image["content_id"] == entry["content_id"]
     assert not image["held"]
