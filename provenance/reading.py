@@ -124,7 +124,7 @@ def _report(store: dict[str, Any]) -> Credential:
     generator = (manifest.get("claim_generator_info") or [{}])[0]
     assertions = [a for a in manifest.get("assertions", ()) if isinstance(a.get("data"), dict)]
     return Credential(
-        state=_STATES.get(store.get("validation_state"), CredentialState.INVALID),
+        state=_STATES.get(str(store.get("validation_state")), CredentialState.INVALID),
         issuer=signature.get("issuer"),
         certificate_serial=signature.get("cert_serial_number"),
         generator=" ".join(str(generator[key]) for key in ("name", "version") if generator.get(key)) or None,
