@@ -32,11 +32,12 @@ from imwatermark import WatermarkDecoder
 from PIL import Image
 
 from moderation.pdq import pdq
-from provenance.encoding import MEDIA_TYPES, decode_own, encode
+from provenance.encoding import MEDIA_TYPES, decode_own
 from provenance.library_watermark import LibraryWatermark
 from provenance.reports import KnownImage
 from provenance.sealing import seal
 from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.watermarkers import Pixels
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import Timing, interleave
 from tests.benchmarks.seal import photograph
@@ -60,13 +61,20 @@ def make_folder(folder: Path, side: int) -> None:
         records.append([f"known {number}", sealed.sha256, mark.hex(), sealed.pdq, sealed.pdq_quality, ""])
         files = {
             "sealed": sealed.data,
-            "stripped": encode(decode_own(sealed.data, media_type), media_type, 90),
+            "stripped": saved(decode_own(sealed.data, media_type), media_type),
             "foreign": seal(theirs, np.ascontiguousarray(picture[:, ::-1]), operator.claim(media_type)).data,
-            "unmarked": encode(np.ascontiguousarray(picture[::-1]), media_type, 90),
+            "unmarked": saved(picture[::-1], media_type),
         }
         for kind, data in files.items():
             (folder / "files" / f"{kind}.{media_type.removeprefix('image/')}").write_bytes(data)
     (folder / "records.json").write_text(json.dumps(records))
+
+
+def saved(pixels: Pixels, media_type: str) -> bytes:
+    """A file as people save it, with Pillow's defaults."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, MEDIA_TYPES[media_type])
+    return out.getvalue()
 
 
 def verifying(folder: Path) -> VerifyingParts:
