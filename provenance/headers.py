@@ -12,6 +12,9 @@ from provenance.errors import UnreadableImage
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
+_MOST_SCANS = 100
+"""Of a JPEG. Progressive encoders write about ten; a decoder walks the whole picture for each, even an empty one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -75,6 +78,10 @@ def _jpeg(data: bytes) -> Header:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if length < 8 or at + 9 > len(data):
                 break
+            if (
+                data.count(b"\xff\xda", at) > _MOST_SCANS
+            ):  # in compressed data FF is followed by 00 or a restart (B.1.1.5)
+                raise _broken("It has too many scans.")
             height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
             return _sized(Header("image/jpeg", width, height))
         if length < 2 or marker in (0xD9, 0xDA):

@@ -89,8 +89,9 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     detection = next((mark for mark in found if mark is not None), None)
     foreign = tuple(mark for reader in parts.foreign for mark in reader.read(pixels))
     # 4 and 5. Look up, and compare.
-    pdq_hash, pdq_quality = parts.fingerprint(pixels)
     known = _look_up(parts.lookups, digest, credential, detection)
+    delivered = known if known is not None and known.sha256 == digest else None
+    pdq_hash, pdq_quality = (delivered.pdq, delivered.pdq_quality) if delivered else parts.fingerprint(pixels)
     by_looks = False
     told = pdq_quality >= PDQ_LEAST_QUALITY
     if known is None and parts.lookups is not None and detection is None and told:

@@ -1,75 +1,77 @@
-"""`fluxgate verify`: what a file's credential, watermark and record say."""
+"""`fluxgate verify`: what credential, watermark and record of files say."""
 
+import os
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop, wide_console
 
-_COULD_NOT_CHECK = 3
+if TYPE_CHECKING:
+    from gateway.verifying_files import Checked
 
 
 def verify_command(
-    file: Annotated[Path, typer.Argument(help="A PNG, JPEG or WebP file from anywhere.")],
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files from anywhere, or folders of them.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     anchor: Annotated[
         Path | None, typer.Option(help="PEM of the root to trust; default: the data folder's own.")
     ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="For many files; default: one for each core.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a picture: was it made here, and is it unchanged? Nothing is sent anywhere and nothing is kept.
+    """Check pictures: were they made here, and are they unchanged? Nothing is sent anywhere and nothing is kept.
 
     Without the data folder of the gateway that made it only the file itself can speak. Finding nothing proves nothing
     about how a picture was made.
 
-    Exit codes: 0 ours and intact, 1 no mark of ours found, 2 ours but altered or invalid, 3 could not be checked.
+    Exit codes: 0 ours and intact, 1 no mark of ours found, 2 ours but altered or invalid, 3 could not be checked. Of
+    several files, the highest.
     """
-    try:
-        data = file.read_bytes()
-    except OSError as failure:
-        _say({"verdict": "uncheckable", "summary": f"The file cannot be read: {failure.strerror}."}, as_json)
-        raise typer.Exit(_COULD_NOT_CHECK) from failure
-    found, code = _check(data, data_dir, anchor)
-    _say(found, as_json)
-    raise typer.Exit(code)
+    from gateway.verifying_files import check_files, pictures_in
 
-
-def _check(data: bytes, data_dir: Path, anchor: Path | None) -> tuple[dict[str, Any], int]:
-    from gateway.data_folder import open_data_folder
-    from gateway.looks import Looks
-    from gateway.marks import foreign_marks, watermarkers
-    from gateway.pictures import Pictures
-    from gateway.provisioning import anchors_pem
-    from gateway.settings import load_settings
-    from gateway.signers import organisations
-    from gateway.store.blobs import Blobs
-    from gateway.verifying import Verifier, timestamp_anchors_pem, to_dict
-    from provenance.certificates import chain_pem, load_chain
-    from provenance.encoding import Limits
-    from provenance.reading import ManifestReader
-
-    settings = load_settings(data_dir)
-    keys = data_dir / "keys"
-    folder = open_data_folder(data_dir, settings) if (keys / "ca.pem").is_file() else None
-    trusted = anchors_pem(keys) if anchor is None else chain_pem(load_chain(anchor))
-    limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
-    reader = ManifestReader(trusted, timestamp_anchors_pem(settings))
-    looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
-    ours = organisations(folder) if folder and anchor is None else frozenset()
-    marks, foreign = watermarkers(settings, folder), foreign_marks(settings)
-    found = Verifier(reader, marks, limits, looks, originals, ours, foreign).check(data)
-    return to_dict(found), found.exit_code
-
-
-def _say(found: dict[str, Any], as_json: bool) -> None:
+    found = pictures_in(files)
+    if not found:
+        stop("no picture file is in there", 3)
+    checking = check_files(found, data_dir, anchor, processes or os.cpu_count() or 1)
+    one = len(found) == 1 and not files[0].is_dir()
+    hidden = one or as_json or not Console(stderr=True).is_terminal
+    checked = list(
+        track(checking, "checking", len(found), console=Console(stderr=True), disable=hidden, transient=True)
+    )
     if as_json:
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
-        return
+        said: Any = checked[0].found if one else [{"file": str(each.path), **each.found} for each in checked]
+        typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2).decode())
+    elif one:
+        _say(checked[0].found)
+    else:
+        _tabulate(checked)
+    raise typer.Exit(max(each.exit_code for each in checked))
+
+
+def _say(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(found['verdict'].replace('_', ' '))}[/bold]: {escape(found['summary'])}")
     for name, layer in found.get("layers", {}).items():
         console.print(f"  {name:<10} {escape(layer['explanation'])}")
+
+
+def _tabulate(checked: "list[Checked]") -> None:
+    table = Table("file", "verdict", "credential", "watermark", "record")
+    for each in checked:
+        layers = each.found.get("layers")
+        row = ("", "", "")
+        if layers:
+            row = (layers["metadata"]["state"], layers["watermark"]["mark"] or "", layers["record"]["content_id"] or "")
+        table.add_row(*map(escape, (str(each.path), each.found["verdict"], *row)))
+    console = wide_console()
+    console.print(table)
+    counts = Counter(each.found["verdict"] for each in checked)
+    console.print(f"{len(checked)} files: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))

@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks.seal`: CPU time from a 1024 x 1024 array to a sealed PNG, ours beside the stock parts.
 
-Stock is what each library does when it is called as its README says: invisible-watermark's `dwtDctSvd`, Pillow's PNG,
+Ours marks with the default, `tile`. Stock is what each library does when it is called as its README says:
+invisible-watermark's `dwtDctSvd`, Pillow's PNG,
 c2pa-python's defaults (thumbnail, and verification after signing), pdqhash, SHA-256. It does not read its mark back
 and writes no XMP. Ours does both, and decodes and validates the finished file besides; all of that counts.
 """
@@ -11,7 +12,6 @@ import io
 import json
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import c2pa
@@ -21,20 +21,14 @@ import pdqhash
 from imwatermark import WatermarkEncoder
 from PIL import Image
 
-from moderation.pdq import pdq
-from provenance.certificates import make_development_ca, make_leaf
-from provenance.claims import Claim, content_id
-from provenance.library_watermark import LibraryWatermark
 from provenance.manifest import definition
 from provenance.payload import protect
-from provenance.reading import ManifestReader
-from provenance.sealing import SealingParts, seal
-from provenance.signing import LocalSigner, ManifestSigner
+from provenance.sealing import seal
 from provenance.watermarkers import Pixels
+from tests.benchmarks import operator
 from tests.benchmarks.interleaved import interleave
 
 GOAL = 12.0
-MARK = bytes.fromhex("0123456789abcdef")
 
 
 def photograph(side: int) -> Pixels:
@@ -56,35 +50,20 @@ def main() -> int:
     arguments.add_argument("--json", action="store_true")
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
-    now = datetime.now(UTC).replace(microsecond=0)
     pixels = photograph(chosen.side)
     pixels.flags.writeable = False
-    claim = Claim(
-        content_id=content_id(bytes(8)),
-        mark=MARK,
-        model_id="benchmark",
-        model_version="sha256:" + "0" * 64,
-        model_trained=False,
-        created_at=now,
-        media_type="image/png",
-        provider="Benchmark",
-        system_version="0",
-    )
+    claim = operator.claim()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        authority = {"ca_certificate_path": folder / "ca.pem", "ca_key_path": folder / "ca.key"}
-        make_development_ca(*authority.values(), organisation="Benchmark", now=now)
-        make_leaf(folder / "chain.pem", folder / "leaf.key", **authority, organisation="Benchmark", now=now)
-        local = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
-        reader = ManifestReader((folder / "ca.pem").read_text())
-        parts = SealingParts(LibraryWatermark(LibraryWatermark.Options()), ManifestSigner(local), reader, pdq)
+        operator.found(Path(name))
+        parts = operator.sealing(Path(name))
+        local = operator.signer(Path(name))
         stock_signer = c2pa.Signer.from_callback(local.sign, c2pa.C2paSigningAlg.ES256, local.chain_pem)
 
     manifest = json.dumps(definition(claim, parts.watermarker.algorithm))
 
     def stock() -> bytes:
         encoder = WatermarkEncoder()
-        encoder.set_watermark("bytes", protect(MARK))
+        encoder.set_watermark("bytes", protect(operator.MARK))
         marked = cv2.cvtColor(encoder.encode(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), "dwtDctSvd"), cv2.COLOR_BGR2RGB)
         encoded, signed = io.BytesIO(), io.BytesIO()
         Image.fromarray(marked).save(encoded, "PNG")

@@ -76,24 +76,22 @@ def test_without_records_a_flip_of_every_kind_of_byte_is_reported_but_for_the_nu
 
 
 @pytest.mark.slow
-@every_dissected
-def test_without_records_every_byte_that_frames_the_manifest_is_reported(
-    gateway: Gateway, small: Sealed, media_type: MediaType
+def test_without_records_every_byte_outside_the_compressed_picture_and_the_padding_is_reported(
+    gateway: Gateway, small: Sealed
 ) -> None:
-    """All bytes of the file but the compressed picture, which one hash covers whole."""
-    file = small(media_type)
-    reader = gateway.sealing.reader
+    """In a JPEG, whose manifest is the others' too."""
+    data = small("image/jpeg").data
     unseen = set()
-    for part in parts(file.data):
-        if part.name in ("IDAT content", "scan", "VP8  content", "cose padding"):
+    for part in parts(data):
+        if part.name in ("scan", "cose padding"):
             continue
         for at in range(part.start, part.end):
-            altered = bytearray(file.data)
+            altered = bytearray(data)
             altered[at] ^= 0x20
-            if reader.read(bytes(altered), media_type).state is CredentialState.TRUSTED:
+            if gateway.sealing.reader.read(bytes(altered), "image/jpeg").state is CredentialState.TRUSTED:
                 unseen.add((part.name, at - part.start))
 
-    assert unseen == ({("segment EB framing", 2), ("segment EB framing", 3)} if media_type == "image/jpeg" else set())
+    assert unseen == {("segment EB framing", 2), ("segment EB framing", 3)}
 
 
 @every_dissected

@@ -1,0 +1,58 @@
+"""An operator for benchmarks: keys, certificates and the parts that seal, with the default watermark."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from moderation.pdq import pdq
+from provenance.certificates import make_development_ca, make_leaf
+from provenance.claims import Claim, MediaType, content_id
+from provenance.reading import ManifestReader
+from provenance.sealing import SealingParts
+from provenance.signing import LocalSigner, ManifestSigner
+from provenance.tile_watermark import TileWatermark
+
+MARK = bytes.fromhex("0123456789abcdef")
+
+
+def found(folder: Path, organisation: str = "Benchmark") -> None:
+    """Writes keys and certificates into `folder`."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    authority = {"ca_certificate_path": folder / "ca.pem", "ca_key_path": folder / "ca.key"}
+    make_development_ca(*authority.values(), organisation=organisation, now=now)
+    make_leaf(folder / "chain.pem", folder / "leaf.key", **authority, organisation=organisation, now=now)
+
+
+def signer(folder: Path) -> LocalSigner:
+    """The key that lies there."""
+    return LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
+
+
+def reader(folder: Path) -> ManifestReader:
+    """Trusts the anchor that lies there."""
+    return ManifestReader((folder / "ca.pem").read_text())
+
+
+def watermarker(organisation: str = "Benchmark") -> TileWatermark:
+    """The default one, with the organisation's key."""
+    key = organisation.encode().hex() * 4
+    return TileWatermark(TileWatermark.Options.model_validate({"keys": [{"id": "bench", "hex": key}]}))
+
+
+def sealing(folder: Path, organisation: str = "Benchmark") -> SealingParts:
+    """What seals with the keys that lie there."""
+    return SealingParts(watermarker(organisation), ManifestSigner(signer(folder)), reader(folder), pdq)
+
+
+def claim(media_type: MediaType = "image/png", mark: bytes = MARK) -> Claim:
+    """A claim about a generated picture."""
+    return Claim(
+        content_id=content_id(bytes(8)),
+        mark=mark,
+        model_id="benchmark",
+        model_version="sha256:" + "0" * 64,
+        model_trained=False,
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        media_type=media_type,
+        provider="Benchmark",
+        system_version="0",
+    )

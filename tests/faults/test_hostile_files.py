@@ -1,0 +1,21 @@
+"""Mutated files never crash, hang or fool the verifier, nor make it fetch (`python -m tests.faults.fuzz`: more)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fuzz import fuzz
+
+FILES = int(os.environ.get("FLUXGATE_FUZZ_FILES", "300"))
+
+
+@pytest.mark.slow
+def test_mutated_files_are_judged_without_a_crash_a_hang_a_fetch_or_a_wrong_word(tmp_path: Path) -> None:
+    outcome = fuzz(tmp_path, seed=2026, count=FILES)
+
+    assert outcome.wrong == []
+    assert outcome.files == FILES
+    assert outcome.fetched == 0
+    # The mutations reach behind the front door: some files still open, and are seen to be changed.
+    assert outcome.verdicts["ours_altered"] > FILES / 5

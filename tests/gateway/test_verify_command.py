@@ -1,0 +1,106 @@
+"""`fluxgate verify` of one file, several files and folders, in one process and in several."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.cli import app
+from provenance.claims import SealedImage
+from provenance.sealing import seal
+from tests.provenance.formats import FORMATS
+from tests.provenance.operators import Gateway, make_claim, make_gateway
+from tests.provenance.pictures import jpeg, make_picture
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
+    return make_gateway(tmp_path_factory.mktemp("operator"), "Example Operator")
+
+
+@pytest.fixture(scope="module")
+def sealed(operator: Gateway) -> dict[str, SealedImage]:
+    picture = make_picture(256, 256)
+    return {kind: seal(operator.sealing, picture, make_claim(kind)) for kind in FORMATS}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sealed: dict[str, SealedImage]) -> Path:
+    """Six sealed files in two folders, one of them changed, one unmarked, and one that is no picture."""
+    inner = tmp_path / "pictures" / "more"
+    inner.mkdir(parents=True)
+    for media_type, file in sealed.items():
+        for place in (inner, inner.parent):
+            (place / f"sealed.{media_type.removeprefix('image/')}").write_bytes(file.data)
+    changed = bytearray(sealed["image/png"].data)
+    changed[-30] ^= 1
+    (inner / "changed.PNG").write_bytes(changed)
+    (inner / "unmarked.jpg").write_bytes(jpeg(make_picture(256, 256, 3), 90))
+    (inner / "broken.webp").write_bytes(b"no picture")
+    (inner / "notes.txt").write_text("not looked at")
+    return inner.parent
+
+
+def verify(operator: Gateway, tmp_path: Path, *arguments: object) -> Result:
+    """Without a data folder, with the operator's anchor."""
+    fixed = ("--data-dir", tmp_path / "none", "--anchor", operator.folder / "ca.pem")
+    return CliRunner().invoke(app, ["verify", *map(str, (*arguments, *fixed))])
+
+
+def test_of_one_file_every_layer_is_told(operator: Gateway, tmp_path: Path, folder: Path) -> None:
+    result = verify(operator, tmp_path, folder / "sealed.png")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("ours intact: ")
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["metadata", "watermark", "record"]
+    one = verify(operator, tmp_path, folder / "sealed.png", "--json")
+    assert json.loads(one.stdout)["verdict"] == "ours_intact"
+
+
+def test_of_a_folder_each_picture_has_a_row_and_the_worst_gives_the_exit_code(
+    operator: Gateway, tmp_path: Path, folder: Path
+) -> None:
+    result = verify(operator, tmp_path, folder, "--json")
+
+    found = {str(Path(row["file"]).relative_to(folder)): row["verdict"] for row in json.loads(result.stdout)}
+    assert result.exit_code == 3
+    assert found == {
+        **{f"{place}sealed.{kind}": "ours_intact" for place in ("", "more/") for kind in ("png", "jpeg", "webp")},
+        "more/changed.PNG": "ours_altered",
+        "more/unmarked.jpg": "not_found",
+        "more/broken.webp": "uncheckable",
+    }
+    table = verify(operator, tmp_path, folder).stdout
+    assert "9 files: 6 ours_intact, 1 " in table
+    assert "ours_altered" in table
+
+
+def test_several_processes_say_what_one_says(operator: Gateway, tmp_path: Path, folder: Path) -> None:
+    copies = [folder / f"{number}.png" for number in range(12)]
+    for copy in copies:
+        copy.write_bytes((folder / "sealed.png").read_bytes())
+
+    one, two = (verify(operator, tmp_path, folder, "--json", "--processes", count) for count in (1, 2))
+
+    assert one.exit_code == two.exit_code == 3
+    assert json.loads(one.stdout) == json.loads(two.stdout)
+    assert len(json.loads(two.stdout)) == 21
+
+
+def test_what_cannot_be_read_is_said_of_that_file_alone(operator: Gateway, tmp_path: Path, folder: Path) -> None:
+    result = verify(operator, tmp_path, folder / "missing.png", folder / "sealed.png", "--json")
+
+    missing, sealed = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert missing["summary"] == "The file cannot be read: No such file or directory."
+    assert sealed["verdict"] == "ours_intact"
+
+
+def test_a_folder_without_pictures_is_an_error_with_a_remedy(operator: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    result = verify(operator, tmp_path, tmp_path / "empty")
+
+    assert result.exit_code == 3
+    assert "no PNG, JPEG or WebP file" in result.output
