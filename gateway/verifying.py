@@ -58,6 +58,10 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         near = looks.nearest(wanted)
         return _known(engine, images.c.content_id == near[0].content_id) if near else None
 
+    def by_points(pixels: Pixels) -> tuple[KnownImage, ...]:
+        found = (_known(engine, images.c.content_id == content_id) for content_id in looks.by_points(pixels))
+        return tuple(known for known in found if known is not None)
+
     def original(known: KnownImage) -> Pixels | None:
         if originals is None:
             return None
@@ -72,6 +76,7 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
         by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
         by_looks=by_looks,
+        by_points=by_points,
         original=original,
     )
 

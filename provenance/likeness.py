@@ -89,8 +89,8 @@ def likeness(copy: Pixels, original: Pixels) -> Likeness:
 
     Both (height, width, 3), uint8, sRGB; not changed, not kept. About 0.2 s, whatever their size.
     """
-    ours, ours_scale = _reduced(original)
-    theirs, theirs_scale = _reduced(copy)
+    ours, ours_scale = reduced(original)
+    theirs, theirs_scale = reduced(copy)
     points, described = _described(ours, _MORE_POINTS)
     fewest = len(points)
     for mirrored in (False, True):
@@ -106,7 +106,7 @@ def likeness(copy: Pixels, original: Pixels) -> Likeness:
     return Likeness(None if fewest < _FEW_POINTS else False)
 
 
-def _reduced(pixels: Pixels) -> tuple[_Plane, float]:
+def reduced(pixels: Pixels) -> tuple[_Plane, float]:
     """Brightness at `_SIDE` pixels at most, and the factor it was reduced by."""
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     factor = min(1.0, _SIDE / max(grey.shape))

@@ -5,7 +5,7 @@
 3. label     XMP, readable by any tool
 4. sign      the C2PA manifest, over everything before
 5. read back the finished file, as a stranger would
-6. name      SHA-256 and PDQ
+6. name      SHA-256, PDQ and landmarks
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from provenance.encoding import decode_own, encode
 from provenance.errors import MarkUnreadable, ReadBackFailed, UnreadableImage
 from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import attach, packet
+from provenance.landmarks import landmarks
 from provenance.manifest import definition, parent_ingredient
 from provenance.reading import Credential, CredentialState, ManifestReader
 from provenance.signing import Ingredient, ManifestSigner
@@ -59,6 +60,7 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
         sha256=sha256(data),
         pdq=pdq_hash,
         pdq_quality=pdq_quality,
+        landmarks=landmarks(final),
         mark=claim.mark if parts.watermarker.marks else b"",
         mark_algorithm=parts.watermarker.algorithm if parts.watermarker.marks else "",
         manifest_id=credential.manifest_id or "",

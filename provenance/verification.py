@@ -39,12 +39,14 @@ from provenance.watermarkers import Detection, Pixels, Watermarker
 @dataclass(frozen=True, slots=True)
 class Lookups:
     """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file. `by_looks`: the nearest one by
-    PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer."""
+    PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer. `by_points`:
+    candidates by landmarks, for parts of pictures; None if none are recorded."""
 
     by_mark: Callable[[bytes], KnownImage | None]
     by_sha256: Callable[[str], KnownImage | None]
     by_looks: Callable[[str], KnownImage | None]
     original: Callable[[KnownImage], Pixels | None]
+    by_points: Callable[[Pixels], tuple[KnownImage, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,13 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     # 4 and 5. Look up, and compare.
     pdq_hash, pdq_quality = parts.fingerprint(pixels)
     known = _look_up(parts.lookups, digest, credential, detection)
-    by_looks = False
     told = pdq_quality >= PDQ_LEAST_QUALITY
-    if known is None and parts.lookups is not None and detection is None and told:
-        known = parts.lookups.by_looks(pdq_hash)
-        by_looks = known is not None
-    record = None
+    record, by_looks = None, False
     if parts.lookups is not None and known is not None:
         record = _compare(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
+    elif parts.lookups is not None and detection is None:
+        record = _look_for(parts.lookups, pixels, pdq_hash if told else None)
+        by_looks = record is not None
     # 6. Conclude.
     verdict = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks)
     statements = (
@@ -149,6 +150,25 @@ def _look_up(
         marks.extend(_mark_in(credential.soft_binding[1]))
     by_bytes = lookups.by_sha256(digest)
     return by_bytes or next((known for mark in marks if (known := lookups.by_mark(mark)) is not None), None)
+
+
+def _look_for(lookups: Lookups, pixels: Pixels, pdq_hash: str | None) -> RecordMatch | None:
+    """The record of a picture that looks like this one, found by PDQ or by landmarks. Two must agree: the overlay where
+    the original is kept, else both searches. `pdq_hash`: None for a plain picture."""
+    near = None if pdq_hash is None else lookups.by_looks(pdq_hash)
+    pointed = () if lookups.by_points is None else lookups.by_points(pixels)
+    for known in dict.fromkeys((near, *pointed)):
+        if known is None:
+            continue
+        distance = None if pdq_hash is None else pdq_distance(known.pdq, pdq_hash)
+        original = lookups.original(known)
+        if original is not None:
+            laid = likeness(pixels, original)
+            if laid.same:
+                return RecordMatch(known, False, distance, True, laid.overlay)
+        elif known == near and (lookups.by_points is None or known in pointed):
+            return RecordMatch(known, False, distance, True)
+    return None
 
 
 def _mark_in(value: str) -> list[bytes]:
