@@ -10,6 +10,7 @@ from gateway.store.blobs import BlobMissing
 from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
+from provenance import confidence
 from provenance.encoding import Limits, decode_own
 from provenance.foreign_marks import ForeignMarks
 from provenance.reading import ManifestReader
@@ -100,6 +101,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
     """As it stands in answers and in `fluxgate verify --json`: a verdict, then each layer by itself, in plain words."""
     said = dict(found.statements)
     credential, detection, record = found.credential, found.detection, found.record
+    changes = record.changes(credential) if record else ()
     return {
         "verdict": found.verdict.value,
         "summary": said["verdict"],
@@ -113,6 +115,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "manifest_id": credential.manifest_id,
                 "timestamped": credential.timestamped,
                 "codes": list(credential.codes),
+                "confidence": confidence.of_metadata(credential),
                 "explanation": said["metadata"],
             },
             "watermark": {
@@ -121,8 +124,10 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "algorithm": detection.algorithm if detection else None,
                 "foreign": [
                     {"writer": mark.writer, "method": mark.method, "bits": mark.bits, "wrong_bits": mark.wrong_bits}
+                    | {"confidence": confidence.of_foreign(mark)}
                     for mark in found.foreign
                 ],
+                "confidence": confidence.of_watermark(detection),
                 "explanation": said["watermark"],
             },
             "record": {
@@ -131,7 +136,9 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "same_bytes": record.same_bytes if record else None,
                 "same_picture": record.same_picture if record else None,
                 "pdq_distance": record.distance if record else None,
-                "changes": list(record.overlay.changes) if record and record.overlay else [],
+                "changes": [words for _, words in changes],
+                "alterations": [kind.value for kind, _ in changes],
+                "confidence": confidence.of_record(record),
                 "explanation": said["record"],
             },
         },

@@ -4,7 +4,7 @@
 2. read      the C2PA credential, under our own anchors
 3. detect    the watermark, and marks of other systems
 4. look up   the record, by bytes, by mark, by what the credential binds
-5. compare   the record with the file: by hash, and where that cannot tell, laid over the original
+5. compare   the record with the file: by hash, and laid over the original, which also tells what was done to it
 6. conclude  one verdict, and a sentence for every layer
 """
 
@@ -12,6 +12,8 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from provenance.claims import SYSTEM
 from provenance.encoding import Limits, decode
@@ -97,7 +99,7 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     statements = (
         ("metadata", about_metadata(credential)),
         ("watermark", about_watermark(detection, foreign)),
-        ("record", about_record(asked=parts.lookups is not None, record=record)),
+        ("record", about_record(credential, asked=parts.lookups is not None, record=record)),
         ("verdict", about_verdict(verdict, credential, detection, record, foreign)),
     )
     pdq = pdq_hash if told else None
@@ -165,7 +167,8 @@ def _look_for(lookups: Lookups, pixels: Pixels, pdq_hash: str | None) -> RecordM
         if original is not None:
             laid = likeness(pixels, original)
             if laid.same:
-                return RecordMatch(known, False, distance, True, laid.overlay)
+                same_pixels = np.array_equal(pixels, original)
+                return RecordMatch(known, False, distance, True, laid.overlay, same_pixels)
         elif known == near and (lookups.by_points is None or known in pointed):
             return RecordMatch(known, False, distance, True)
     return None
@@ -188,13 +191,14 @@ def _compare(
         return RecordMatch(known, same_bytes, 0, True)
     plain = min(known.pdq_quality, pdq_quality) < PDQ_LEAST_QUALITY
     distance = None if plain else pdq_distance(known.pdq, pdq_hash)
-    if distance is not None and distance <= PDQ_MATCH_DISTANCE:
-        return RecordMatch(known, same_bytes, distance, True)
+    alike = True if distance is not None and distance <= PDQ_MATCH_DISTANCE else None
     original = lookups.original(known)
     if original is None:
-        return RecordMatch(known, same_bytes, distance, None if distance is None else False)
+        return RecordMatch(known, same_bytes, distance, alike or (None if distance is None else False))
+    if np.array_equal(pixels, original):
+        return RecordMatch(known, same_bytes, distance, True, same_pixels=True)
     laid = likeness(pixels, original)
-    return RecordMatch(known, same_bytes, distance, laid.same, laid.overlay)
+    return RecordMatch(known, same_bytes, distance, alike or laid.same, laid.overlay, same_pixels=False)
 
 
 def _conclude(
