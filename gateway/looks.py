@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select
 from gateway.store.database import reading
 from gateway.store.schema import images
 from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE
-from provenance.landmarks import LEAST_VOTES, POINTS, Codes, asked, row, votes
+from provenance.landmarks import LEAST_VOTES, POINTS, Codes, as_row, asked, votes
 from provenance.watermarkers import Pixels
 
 _WORDS = 4  # 256 bits as 64-bit words
@@ -80,7 +80,7 @@ class Looks:
                 self._points = np.concatenate((self._points, np.empty_like(self._points)))
                 self._plain = np.concatenate((self._plain, np.empty_like(self._plain)))
             self._hashes[place] = np.frombuffer(bytes.fromhex(each.pdq), np.uint64)
-            self._points[place] = row(each.landmarks or b"")
+            self._points[place] = as_row(each.landmarks or b"")
             self._plain[place] = each.pdq_quality < PDQ_LEAST_QUALITY
             self._ids.append(each.content_id)
             self._known.add(each.content_id)

@@ -129,10 +129,10 @@ def likeness(copy: Pixels, original: Pixels) -> Likeness:
     return Likeness(None if fewest < _FEW_POINTS else False)
 
 
-def reduced(pixels: Pixels) -> tuple[_Plane, float]:
-    """Brightness at `_SIDE` pixels at most, and the factor it was reduced by."""
+def reduced(pixels: Pixels, side: int = _SIDE) -> tuple[_Plane, float]:
+    """Brightness, the longer side at most `side` pixels, and the factor it was reduced by."""
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    factor = min(1.0, _SIDE / max(grey.shape))
+    factor = min(1.0, side / max(grey.shape))
     if factor < 1.0:
         grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     return grey.astype(np.float32), factor

@@ -172,7 +172,9 @@ def about_record(credential: Credential, *, asked: bool, record: RecordMatch | N
     if record.same_picture:
         changes = ", ".join(words for _, words in record.changes(credential)) or "its bytes alone"
         seen = "Laid over the original, the picture is the same"
-        if record.overlay is None:
+        if record.same_pixels:
+            seen = "The bytes differ, and every pixel is the same"
+        elif record.overlay is None:
             seen = f"The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)"
         return f"{which} {seen}; changed: {changes}."
     return (

@@ -11,7 +11,7 @@ import pytest
 from moderation.pdq import pdq
 from provenance.encoding import encode
 from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
-from provenance.landmarks import LEAST_VOTES, POINTS, asked, landmarks, row, votes
+from provenance.landmarks import LEAST_VOTES, POINTS, as_row, asked, landmarks, votes
 from provenance.reports import KnownImage, Verdict
 from provenance.verification import Lookups, VerifyingParts, verify
 from provenance.watermarkers import Pixels
@@ -37,7 +37,7 @@ def record(name: str, pixels: Pixels) -> KnownImage:
 
 
 def by_points(originals: dict[str, Pixels]) -> Callable[[Pixels], tuple[KnownImage, ...]]:
-    names, recorded = list(originals), np.stack([row(landmarks(pixels)) for pixels in originals.values()])
+    names, recorded = list(originals), np.stack([as_row(landmarks(pixels)) for pixels in originals.values()])
 
     def found(pixels: Pixels) -> tuple[KnownImage, ...]:
         counted = votes(asked(pixels), recorded)
@@ -100,10 +100,10 @@ def test_landmarks_are_at_most_sixteen_codes_and_the_same_each_time() -> None:
     busy = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
     assert len(landmarks(busy)) == POINTS * 8
     assert landmarks(busy) == landmarks(busy.copy())
-    assert votes(asked(busy), row(landmarks(busy))[None])[0] == POINTS
+    assert votes(asked(busy), as_row(landmarks(busy))[None])[0] == POINTS
 
 
 def test_a_plain_picture_has_none_and_finds_none() -> None:
     plain = np.full((256, 256, 3), 90, np.uint8)
     assert landmarks(plain) == b""
-    assert votes(asked(make_picture()), row(b"")[None])[0] == 0
+    assert votes(asked(make_picture()), as_row(b"")[None])[0] == 0
