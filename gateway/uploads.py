@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePath
+from typing import Any
 
 from sqlalchemy import Engine, Row, insert, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,6 +28,7 @@ from policies.findings import Stage
 from policies.policy import Policy
 from policies.verdicts import Decision
 from provenance.encoding import Limits, decode
+from provenance.foreign_marks import ForeignMarks
 from provenance.headers import read_header
 from provenance.log import entries
 from provenance.log.ledger import Ledger
@@ -43,7 +45,7 @@ class OpenedUpload:
 
 
 class Uploads:
-    """`limits`: bounds checked before a codec sees the file."""
+    """`limits`: bounds checked before a codec sees the file. `foreign`: who knows the marks of other systems."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Uploads:
         ledger: Ledger,
         limits: Limits,
         clock: Callable[[], datetime],
+        foreign: tuple[ForeignMarks, ...] = (),
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -62,12 +65,14 @@ class Uploads:
         self._policy = policy
         self.limits = limits
         self._clock = clock
+        self._foreign = foreign
 
-    async def take(self, who: Principal, data: bytes, file_name: str) -> Row[tuple[object, ...]]:
+    async def take(self, who: Principal, data: bytes, file_name: str) -> tuple[Row[Any], tuple[str, ...]]:
         """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered.
 
         One that is not taken leaves an entry in the log. A policy that would hold a picture refuses an upload: there is
-        nothing a reviewer could release.
+        nothing a reviewer could release. Of one that is taken its row, and whose marks it carries: information for the
+        caller, who may have to keep them; the file itself is kept as it came.
         """
         pixels = await asyncio.to_thread(decode, data, self.limits)
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
@@ -91,7 +96,10 @@ class Uploads:
             "sha256": hashlib.sha256(data).hexdigest(),
             "created_at": self._clock().timestamp(),
         }
-        return await asyncio.to_thread(self._store, row, data)
+        return await asyncio.to_thread(self._store, row, data), await asyncio.to_thread(self._marks_in, pixels)
+
+    def _marks_in(self, pixels: Pixels) -> tuple[str, ...]:
+        return tuple(mark.writer for reader in self._foreign for mark in reader.read(pixels))
 
     def _record(self, who: Principal, upload_id: str, decision: Decision, digest: bytes, silence: bool) -> None:
         salt = secrets.token_bytes(entries.SALT_BYTES)

@@ -98,6 +98,7 @@ def wire(folder: DataFolder) -> Parts:
     )
     # 4. Marks and signatures.
     sealing, known_marks, anchor = _sealing(folder)
+    foreign = foreign_marks(settings)
     # 5. The log and what is written with it.
     ledger = Ledger(folder.engine_for_log, log_signer(folder.keys))
     blobs = Blobs(folder.blob_url)
@@ -115,7 +116,7 @@ def wire(folder: DataFolder) -> Parts:
         sealing=sealing,
         watermarkers=known_marks,
         looks=looks,
-        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures, foreign_marks(settings)),
+        verifier=Verifier(sealing.parts.reader, known_marks, file_limits, looks, pictures, foreign),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
         pictures=pictures,
@@ -127,6 +128,7 @@ def wire(folder: DataFolder) -> Parts:
             ledger,
             file_limits,
             _now,
+            foreign,
         ),
         engine=folder.engine,
         vault=folder.vault,

@@ -131,7 +131,7 @@ class Native:
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
         async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            row = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
+            row, marks = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
             url = desk.link(request, f"/files/uploads/{row.id}")
             return _json(
                 {
@@ -140,6 +140,7 @@ class Native:
                         "file_name": row.file_name,
                         "content_type": row.media_type,
                         "size": row.size,
+                        "foreign_marks": list(marks),
                     }
                 }
             )
