@@ -220,6 +220,7 @@ def _image_row(
         "sha256": picture.sha256,
         "pdq": picture.pdq,
         "pdq_quality": picture.pdq_quality,
+        "landmarks": picture.landmarks,
         "mark": picture.mark.hex() or None,
         "mark_algorithm": picture.mark_algorithm,
         "manifest_id": picture.manifest_id,

@@ -31,6 +31,7 @@ from policies.policy import Policy
 from policies.verdicts import Decision
 from provenance.claims import MediaType, Source
 from provenance.encoding import Limits, decode, decode_mask
+from provenance.foreign_marks import ForeignMarks
 from provenance.headers import read_header
 from provenance.log import entries
 from provenance.log.ledger import Ledger
@@ -61,14 +62,18 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An upload that was taken in, as it stands in the table, and what was read of its credential."""
+    """An upload that was taken in, as it stands in the table, and what was read of its credential and its pixels.
+
+    `foreign_marks`: the systems whose marks it carries.
+    """
 
     row: Row[tuple[object, ...]]
     credential: CredentialReport
+    foreign_marks: tuple[str, ...]
 
 
 class Uploads:
-    """`limits`: bounds checked before a codec sees the file."""
+    """`limits`: bounds checked before a codec sees the file. `foreign`: who knows the marks of other systems."""
 
     def __init__(
         self,
@@ -80,6 +85,7 @@ class Uploads:
         ledger: Ledger,
         limits: Limits,
         clock: Callable[[], datetime],
+        foreign: tuple[ForeignMarks, ...] = (),
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -89,12 +95,14 @@ class Uploads:
         self._policy = policy
         self.limits = limits
         self._clock = clock
+        self._foreign = foreign
 
     async def take(self, who: Principal, data: bytes, file_name: str) -> Taken:
         """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered.
 
         One that is not taken leaves an entry in the log. A policy that would hold a picture refuses an upload: there is
-        nothing a reviewer could release.
+        nothing a reviewer could release. Of one that is taken its row, and whose marks it carries: information for the
+        caller, who may have to keep them; the file itself is kept as it came.
         """
         pixels = await asyncio.to_thread(decode, data, self.limits)
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
@@ -119,7 +127,11 @@ class Uploads:
             "sha256": hashlib.sha256(data).hexdigest(),
             "created_at": self._clock().timestamp(),
         }
-        return Taken(await asyncio.to_thread(self._store, row, data), credential)
+        marks = await asyncio.to_thread(self._marks_in, pixels)
+        return Taken(await asyncio.to_thread(self._store, row, data), credential, marks)
+
+    def _marks_in(self, pixels: Pixels) -> tuple[str, ...]:
+        return tuple(mark.writer for reader in self._foreign for mark in reader.read(pixels))
 
     def _record(self, who: Principal, upload_id: str, decision: Decision, digest: bytes, silence: bool) -> None:
         salt = secrets.token_bytes(entries.SALT_BYTES)

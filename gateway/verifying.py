@@ -13,6 +13,7 @@ from gateway.store.blobs import BlobMissing
 from gateway.store.database import reading
 from gateway.store.schema import images
 from moderation.pdq import pdq
+from provenance import confidence
 from provenance.certificates import chain_pem, load_chain
 from provenance.encoding import Limits, decode_own
 from provenance.foreign_marks import ForeignMarks
@@ -87,6 +88,10 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         near = looks.nearest(wanted)
         return _known(engine, images.c.content_id == near[0].content_id) if near else None
 
+    def by_points(pixels: Pixels) -> tuple[KnownImage, ...]:
+        found = (_known(engine, images.c.content_id == content_id) for content_id in looks.by_points(pixels))
+        return tuple(known for known in found if known is not None)
+
     def original(known: KnownImage) -> Pixels | None:
         if originals is None:
             return None
@@ -101,6 +106,7 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         by_mark=lambda mark: _known(engine, images.c.mark == mark.hex()),
         by_sha256=lambda digest: _known(engine, images.c.sha256 == digest),
         by_looks=by_looks,
+        by_points=by_points,
         original=original,
     )
 
@@ -128,6 +134,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
     """As it stands in answers and in `fluxgate verify --json`: a verdict, then each layer by itself, in plain words."""
     said = dict(found.statements)
     credential, labels, detection, record = found.credential, found.labels, found.detection, found.record
+    changes = record.changes(credential) if record else ()
     return {
         "verdict": found.verdict.value,
         "summary": said["verdict"],
@@ -144,6 +151,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "time_trusted": credential.time_trusted,
                 "revoked_since": None if found.revocation is None else found.revocation.since.isoformat(),
                 "codes": list(credential.codes),
+                "confidence": confidence.of_metadata(credential),
                 "explanation": said["metadata"],
             },
             "labels": {
@@ -159,8 +167,10 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "algorithm": detection.algorithm if detection else None,
                 "foreign": [
                     {"writer": mark.writer, "method": mark.method, "bits": mark.bits, "wrong_bits": mark.wrong_bits}
+                    | {"confidence": confidence.of_foreign(mark)}
                     for mark in found.foreign
                 ],
+                "confidence": confidence.of_watermark(detection),
                 "explanation": said["watermark"],
             },
             "record": {
@@ -169,7 +179,9 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "same_bytes": record.same_bytes if record else None,
                 "same_picture": record.same_picture if record else None,
                 "pdq_distance": record.distance if record else None,
-                "changes": list(record.overlay.changes) if record and record.overlay else [],
+                "changes": [words for _, words in changes],
+                "alterations": [kind.value for kind, _ in changes],
+                "confidence": confidence.of_record(record),
                 "explanation": said["record"],
             },
         },

@@ -105,6 +105,7 @@ def wire(folder: DataFolder) -> Parts:
     # 5. Marks and signatures, and what is written with them.
     signer = _signer(folder)
     sealing, known_marks = _sealing(folder, signer)
+    foreign = foreign_marks(settings)
     blobs = Blobs(folder.blob_url)
     pictures = Pictures(blobs)
     file_limits = FileLimits(settings.max_upload_bytes, settings.max_upload_pixels)
@@ -128,7 +129,7 @@ def wire(folder: DataFolder) -> Parts:
             looks,
             pictures,
             organisations(folder),
-            foreign_marks(settings),
+            foreign,
         ),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
@@ -142,6 +143,7 @@ def wire(folder: DataFolder) -> Parts:
             ledger,
             file_limits,
             _now,
+            foreign,
         ),
         engine=folder.engine,
         vault=folder.vault,

@@ -121,9 +121,10 @@ def content_id(random: bytes) -> str:
 class SealedImage:
     """A file that has been marked, labelled, signed and read back, and everything a record needs to find it again.
 
-    `sha256`: hex, of `data`. `pdq`: 64 hex characters, and `pdq_quality` 0 to 100. `mark` and `mark_algorithm` are
-    empty only where `UnsafeUnmarked` was allowed. `manifest_id`: `urn:c2pa:…`; `manifest`: the C2PA manifest store.
-    `psnr_db`: of the marked pixels against those before, infinite if equal. `timestamped`: an RFC 3161
+    `sha256`: hex, of `data`. `pdq`: 64 hex characters, and `pdq_quality` 0 to 100. `landmarks`: of `landmarks.py`.
+    `mark` and `mark_algorithm` are empty only where `UnsafeUnmarked` was allowed. `manifest_id`: `urn:c2pa:…`;
+    `manifest`: the C2PA manifest store. `psnr_db`: of the marked pixels against those before, infinite if equal.
+    `timestamped`: an RFC 3161
     time-stamp is in the signature; without one it stops being valid when the certificate expires.
     """
 
@@ -134,6 +135,7 @@ class SealedImage:
     sha256: str
     pdq: str
     pdq_quality: int
+    landmarks: bytes
     mark: bytes
     mark_algorithm: str
     manifest_id: str

@@ -10,7 +10,8 @@ find one is to say which code wrote the picture, and no more: it names no record
    Over all payloads with w ones the number that meet is hypergeometric, whatever the picture: an exact chance.
 
 The reference code of SD XL and FLUX hands the library floating-point pictures, in which OpenCV centres U on 0.5 and
-not on 128, so that the same bits lie elsewhere; the library's own decoder, given a file, misses those. Both are tried.
+not on 128, so that the same bits lie elsewhere; the library's own decoder, given a file, misses those. Of `dwtDct`
+both are tried.
 """
 
 import importlib.util

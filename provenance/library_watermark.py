@@ -24,7 +24,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from provenance.errors import MarkUnreadable
-from provenance.payload import CODE_BITS, protect, recover, to_bits
+from provenance.payload import CODE_BITS, WEAK_BITS, protect, recover, to_bits
 from provenance.watermarkers import Detection, Pixels
 
 Floats = npt.NDArray[np.float32]
@@ -40,6 +40,9 @@ _BLUE_FROM_U: Final = 2.032
 
 _SETTLED: Final = 0.05
 """Largest residual of a leading pair, in units of s, far below the quarter step (9) that separates the bits."""
+
+_CHANCE: Final = 3 * 2.0**WEAK_BITS / 2**32
+"""Of a checksum that fits by accident: three strengths, each with every subset of the weak bits."""
 
 _LEAST_CERTAINTY: Final = 0.3
 """A fresh mark whose weakest bit reads less surely than this would not survive ordinary handling: mark it harder."""
@@ -91,7 +94,7 @@ class LibraryWatermark:
             recovered = recover(evidence)
             if recovered:
                 mark, corrected = recovered
-                return Detection(mark, self.algorithm, float(np.abs(evidence).min()), corrected)
+                return Detection(mark, self.algorithm, float(np.abs(evidence).min()), corrected, _CHANCE)
         return None
 
     def _check_size(self, pixels: Pixels) -> None:

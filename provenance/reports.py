@@ -10,7 +10,7 @@ from typing import Final
 
 from provenance.foreign_marks import ForeignMark
 from provenance.labels import NO_LABELS, Labels
-from provenance.likeness import Overlay
+from provenance.likeness import Change, Overlay
 from provenance.reading import INACCESSIBLE, Credential, CredentialState
 from provenance.revocations import Revocation
 from provenance.revocations import statement as about_revocation
@@ -66,13 +66,26 @@ class KnownImage:
 class RecordMatch:
     """The record that was found. `same_bytes`: the file is the delivered one, bit for bit. `distance`: PDQ bits that
     differ, None where a picture is too flat to tell. `same_picture`: by PDQ, or by laying it over the stored original;
-    None where neither can tell. `overlay`: how it lies on the original, if it was laid over it."""
+    None where neither can tell. `same_pixels`: None where the original is kept no longer. `overlay`: how it lies on
+    the original, if it was laid over it."""
 
     known: KnownImage
     same_bytes: bool
     distance: int | None
     same_picture: bool | None
     overlay: Overlay | None = None
+    same_pixels: bool | None = None
+
+    def changes(self, credential: Credential) -> tuple[tuple[Change, str], ...]:
+        """What was done to the delivered file, by kind and in words; nothing where the picture is not the same."""
+        if self.same_bytes or not self.same_picture:
+            return ()
+        said: list[tuple[Change, str]] = []
+        if credential.state is CredentialState.NOT_PRESENT:
+            said.append((Change.METADATA_STRIPPED, "its content credential removed"))
+        if self.same_pixels is False:
+            said.append((Change.RE_ENCODED, "saved anew"))
+        return (*said, *(self.overlay.changes if self.overlay is not None else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +216,7 @@ def _foreign(mark: ForeignMark) -> str:
     )
 
 
-def about_record(*, asked: bool, record: RecordMatch | None) -> str:
+def about_record(credential: Credential, *, asked: bool, record: RecordMatch | None) -> str:
     """Whether the file is one of ours, and how far it has changed."""
     if record is None:
         return "This gateway has no record of the picture." if asked else "No records were asked."
@@ -212,11 +225,14 @@ def about_record(*, asked: bool, record: RecordMatch | None) -> str:
         return f"{which} The file is the delivered one, byte for byte."
     if record.same_picture is None:
         return f"{which} The bytes differ, and the picture is too plain to be compared by its looks."
-    if record.same_picture and record.overlay is not None:
-        changes = ", ".join(record.overlay.changes) or "its bytes alone"
-        return f"{which} Laid over the original, the picture is the same; changed: {changes}."
     if record.same_picture:
-        return f"{which} The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)."
+        changes = ", ".join(words for _, words in record.changes(credential)) or "its bytes alone"
+        seen = "Laid over the original, the picture is the same"
+        if record.same_pixels:
+            seen = "The bytes differ, and every pixel is the same"
+        elif record.overlay is None:
+            seen = f"The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)"
+        return f"{which} {seen}; changed: {changes}."
     return (
         f"{which} The bytes differ, and so does the picture ({record.distance} of 256 bits differ): the mark was "
         "copied onto another picture, or the picture was changed beyond recognition."

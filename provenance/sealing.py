@@ -6,7 +6,7 @@
 4. label     XMP, readable by any tool
 5. sign      the C2PA manifest, over everything before
 6. read back the finished file, as a stranger would
-7. name      SHA-256 and PDQ
+7. name      SHA-256, PDQ and landmarks
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from provenance.encoding import LOSSLESS, decode_own, encode
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError, UnreadableImage
 from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import LabelDoesNotFit, attach, draw, embedded, packet, read_labels
+from provenance.landmarks import landmarks
 from provenance.manifest import definition, ingredients
 from provenance.reading import Credential, CredentialState, ManifestReader
 from provenance.signing import SignsManifests
@@ -63,6 +64,7 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
         sha256=sha256(data),
         pdq=pdq_hash,
         pdq_quality=pdq_quality,
+        landmarks=landmarks(final),
         mark=claim.mark if parts.watermarker.marks else b"",
         mark_algorithm=parts.watermarker.algorithm if parts.watermarker.marks else "",
         manifest_id=credential.manifest_id or "",

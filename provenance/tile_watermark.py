@@ -19,7 +19,7 @@ from provenance.encoding import encode as encode_file
 from provenance.errors import MarkUnreadable
 from provenance.payload import protect, to_bits, unprotect
 from provenance.tile.code import LENGTH, Bits, Floats, encode
-from provenance.tile.detection import Search, half_plane
+from provenance.tile.detection import CHANCE, Search, half_plane
 from provenance.tile.embedding import add, canonical_scale, lay_out
 from provenance.tile.pattern import Pattern
 from provenance.tile.plane import normalise
@@ -156,7 +156,7 @@ class TileWatermark:
         if found is None:
             return None
         certainty = max(0.0, 1 - 2 * found.corrected_bits / LENGTH)
-        return Detection(found.mark, self.algorithm, certainty, found.corrected_bits)
+        return Detection(found.mark, self.algorithm, certainty, found.corrected_bits, CHANCE)
 
 
 def _share_right(margins: Floats) -> float:

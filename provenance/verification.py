@@ -4,7 +4,7 @@
 2. read      the C2PA credential, under our own anchors, and the labels
 3. detect    the watermark, and marks of other systems
 4. look up   the record, by bytes, by mark, by what the credential binds
-5. compare   the record with the file: by hash, and where that cannot tell, laid over the original
+5. compare   the record with the file: by hash, and laid over the original, which also tells what was done to it
 6. conclude  one verdict, and a sentence for every layer
 """
 
@@ -13,6 +13,8 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import numpy as np
 
 from provenance.claims import SYSTEM
 from provenance.encoding import Limits, decode
@@ -43,12 +45,14 @@ from provenance.watermarkers import Detection, Pixels, Watermarker
 @dataclass(frozen=True, slots=True)
 class Lookups:
     """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file. `by_looks`: the nearest one by
-    PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer."""
+    PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer. `by_points`:
+    candidates by landmarks, for parts of pictures; None if none are recorded."""
 
     by_mark: Callable[[bytes], KnownImage | None]
     by_sha256: Callable[[str], KnownImage | None]
     by_looks: Callable[[str], KnownImage | None]
     original: Callable[[KnownImage], Pixels | None]
+    by_points: Callable[[Pixels], tuple[KnownImage, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +96,13 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     known = _look_up(parts.lookups, digest, credential, detection)
     delivered = known if known is not None and known.sha256 == digest else None
     pdq_hash, pdq_quality = (delivered.pdq, delivered.pdq_quality) if delivered else parts.fingerprint(pixels)
-    by_looks = False
     told = pdq_quality >= PDQ_LEAST_QUALITY
-    if known is None and parts.lookups is not None and detection is None and told:
-        known = parts.lookups.by_looks(pdq_hash)
-        by_looks = known is not None
-    record = None
+    record, by_looks = None, False
     if parts.lookups is not None and known is not None:
         record = _compare(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
+    elif parts.lookups is not None and detection is None:
+        record = _look_for(parts.lookups, pixels, pdq_hash if told else None)
+        by_looks = record is not None
     # 6. Conclude.
     counts = revocation is None or still_counts(revocation, credential, _recorded_at(record))
     verdict = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks, counts=counts)
@@ -107,7 +110,7 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
         ("metadata", about_metadata(credential, revocation, counts=counts)),
         ("labels", about_labels(labels)),
         ("watermark", about_watermark(detection, foreign)),
-        ("record", about_record(asked=parts.lookups is not None, record=record)),
+        ("record", about_record(credential, asked=parts.lookups is not None, record=record)),
         ("verdict", about_verdict(verdict, credential, detection, record, foreign)),
     )
     pdq = pdq_hash if told else None
@@ -177,6 +180,26 @@ def _look_up(
     return by_bytes or next((known for mark in marks if (known := lookups.by_mark(mark)) is not None), None)
 
 
+def _look_for(lookups: Lookups, pixels: Pixels, pdq_hash: str | None) -> RecordMatch | None:
+    """The record of a picture that looks like this one, found by PDQ or by landmarks. Two must agree: the overlay where
+    the original is kept, else both searches. `pdq_hash`: None for a plain picture."""
+    near = None if pdq_hash is None else lookups.by_looks(pdq_hash)
+    pointed = () if lookups.by_points is None else lookups.by_points(pixels)
+    for known in dict.fromkeys((near, *pointed)):
+        if known is None:
+            continue
+        distance = None if pdq_hash is None else pdq_distance(known.pdq, pdq_hash)
+        original = lookups.original(known)
+        if original is not None:
+            laid = likeness(pixels, original)
+            if laid.same:
+                same_pixels = np.array_equal(pixels, original)
+                return RecordMatch(known, False, distance, True, laid.overlay, same_pixels)
+        elif known == near and (lookups.by_points is None or known in pointed):
+            return RecordMatch(known, False, distance, True)
+    return None
+
+
 def _mark_in(value: str) -> list[bytes]:
     """The mark that a soft binding of ours names, if it is one."""
     try:
@@ -194,13 +217,14 @@ def _compare(
         return RecordMatch(known, same_bytes, 0, True)
     plain = min(known.pdq_quality, pdq_quality) < PDQ_LEAST_QUALITY
     distance = None if plain else pdq_distance(known.pdq, pdq_hash)
-    if distance is not None and distance <= PDQ_MATCH_DISTANCE:
-        return RecordMatch(known, same_bytes, distance, True)
+    alike = True if distance is not None and distance <= PDQ_MATCH_DISTANCE else None
     original = lookups.original(known)
     if original is None:
-        return RecordMatch(known, same_bytes, distance, None if distance is None else False)
+        return RecordMatch(known, same_bytes, distance, alike or (None if distance is None else False))
+    if np.array_equal(pixels, original):
+        return RecordMatch(known, same_bytes, distance, True, same_pixels=True)
     laid = likeness(pixels, original)
-    return RecordMatch(known, same_bytes, distance, laid.same, laid.overlay)
+    return RecordMatch(known, same_bytes, distance, alike or laid.same, laid.overlay, same_pixels=False)
 
 
 def _conclude(

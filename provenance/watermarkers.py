@@ -14,12 +14,14 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A mark that was read. `certainty`: of its weakest bit, in [0, 1]. `corrected_bits`: set right by the checksum."""
+    """A mark that was read. `certainty`: of its weakest bit, in [0, 1]. `corrected_bits`: set right by the checksum.
+    `chance`: at most, that the whole search mistakes an unmarked picture; None if the scheme does not say."""
 
     mark: bytes
     algorithm: str
     certainty: float
     corrected_bits: int
+    chance: float | None = None
 
 
 class Watermarker(Protocol):

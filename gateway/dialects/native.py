@@ -191,6 +191,7 @@ def _uploaded(desk: Desk, request: Request, taken: Taken) -> dict[str, Any]:
             "made_here": credential.ours,
             "reserved_uses": list(credential.reserved),
         },
+        "foreign_marks": list(taken.foreign_marks),
     }
 
 

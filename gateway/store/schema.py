@@ -77,6 +77,7 @@ images = Table(
     Column("sha256", String(64), nullable=False, index=True),
     Column("pdq", String(64), nullable=False),
     Column("pdq_quality", Integer, nullable=False),
+    Column("landmarks", LargeBinary(128)),  # empty for pictures from before there were any
     Column("mark", String(64), unique=True),
     Column("mark_algorithm", String(128), nullable=False),
     Column("manifest_id", String(200), nullable=False, index=True),

@@ -32,6 +32,9 @@ ATTEMPTS: Final = 64
 
 PATHS: Final = 8
 
+CHANCE: Final = ATTEMPTS * PATHS * 2 / 2**32
+"""That an unmarked picture passes for a marked one: see above."""
+
 _ALL: Final = tuple(range(8))
 _TWO: Final = (0, 2)  # what a spectrum cannot tell apart
 

@@ -22,6 +22,7 @@ SEALED = SealedImage(
     sha256=hashlib.sha256(DATA).hexdigest(),
     pdq="0" * 64,
     pdq_quality=100,
+    landmarks=b"",
     mark=b"8 bytes.",
     mark_algorithm="dev.fluxgate.tile.1",
     manifest_id="urn:c2pa:one",

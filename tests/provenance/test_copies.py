@@ -38,7 +38,7 @@ def test_a_crop_is_the_same_picture_and_its_change_is_named(keeping: tuple[Gatew
     assert report.record.distance is not None
     assert report.record.distance > 31, "too far for the hash of the whole picture"
     assert report.record.same_picture is True
-    assert any(change.startswith("cropped to 6") for change in report.record.overlay.changes)
+    assert any(words.startswith("cropped to 6") for _, words in report.record.overlay.changes)
 
 
 def test_a_copied_mark_is_called_so_although_the_original_is_at_hand(keeping: tuple[Gateway, SealedImage]) -> None:

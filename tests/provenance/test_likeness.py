@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from provenance.likeness import likeness
+from provenance.likeness import Change, likeness
 from provenance.watermarkers import Pixels
 
 CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
@@ -38,7 +38,7 @@ def test_how_it_was_changed_is_told(photographs: list[Pixels]) -> None:
     laid = likeness(np.ascontiguousarray(CHANGES["a quarter of it"](original)), original).overlay
     assert laid is not None
     assert abs(laid.shown - 0.25) < 0.02
-    assert laid.changes == (f"cropped to {laid.shown:.0%}",)
+    assert laid.changes == ((Change.CROPPED, f"cropped to {laid.shown:.0%}"),)
     turned = likeness(np.ascontiguousarray(np.rot90(original)), original).overlay
     assert turned is not None
     assert abs(turned.turned - 90) < 0.5
@@ -65,4 +65,4 @@ def test_a_picture_set_into_a_larger_one_is_told(photographs: list[Pixels]) -> N
     larger[100:484, 200:776] = original
     laid = likeness(larger, original).overlay
     assert laid is not None
-    assert any("set into a larger picture" in change for change in laid.changes)
+    assert any(kind is Change.SET_INTO for kind, _ in laid.changes)

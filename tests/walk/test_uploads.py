@@ -4,8 +4,11 @@ import io
 import json
 from importlib.resources import files
 
+import numpy as np
 import pytest
-from PIL import Image
+from diffusers.pipelines.stable_diffusion_xl.watermark import WATERMARK_BITS
+from imwatermark import WatermarkEncoder
+from PIL import Image, ImageFilter
 
 from tests.walk import independent
 from tests.walk.house import House
@@ -43,8 +46,22 @@ def test_an_uploaded_picture_keeps_its_bytes(house: House) -> None:
     sent = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("../../etc/passwd.png", data)}).json()[
         "data"
     ]
-    assert sent["file_name"] == "passwd.png"
+    assert (sent["file_name"], sent["foreign_marks"]) == ("passwd.png", [])
     assert house.send("GET", sent["download_url"], key=None).content == data
+
+
+def test_the_sender_is_told_whose_mark_a_picture_carries_and_it_is_kept(house: House) -> None:
+    encoder = WatermarkEncoder()
+    encoder.set_watermark("bits", WATERMARK_BITS)
+    noise = Image.effect_noise((320, 320), 60).convert("RGB").filter(ImageFilter.GaussianBlur(3))
+    marked = encoder.encode(np.asarray(noise, np.float32)[..., ::-1].copy(), "dwtDct")
+    file = io.BytesIO()
+    Image.fromarray(np.clip(np.rint(marked), 0, 255).astype(np.uint8)[..., ::-1]).save(file, "PNG")
+
+    sent = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("a.png", file.getvalue())}).json()["data"]
+
+    assert sent["foreign_marks"] == ["Stable Diffusion XL"]
+    assert house.send("GET", sent["download_url"], key=None).content == file.getvalue()
 
 
 def test_a_known_picture_is_stopped_with_reasons(house: House) -> None:
