@@ -7,8 +7,8 @@ A layer that found nothing has confidence 0: it vouches for nothing. None: it ca
               have been copied from another picture.
 - record      1 less the bound below of the probability that a different picture is taken for the recorded one.
 
-Different pictures that were compared, and none (by PDQ) taken for a copy: the rule of three (Hanley and Lippman-Hand
-1983) bounds the true share by 3 / pairs, at 95 %. The pictures are few and of two kinds; this is no more than that.
+The bounds are one-sided, at 95 % (Clopper and Pearson 1934), on the share of different pictures taken for copies, in
+the worse of the two kinds measured. They hold for one comparison: a search of many records makes as many.
 """
 
 from typing import Final
@@ -19,11 +19,11 @@ from provenance.reading import Credential, CredentialState
 from provenance.reports import RecordMatch
 from provenance.watermarkers import Detection
 
-_PDQ_PAIRS: Final = 9180
-"""Of pictogram scenes; the nearest two differ in 44 bits. Of 300 pairs of photographs the nearest differ in 106."""
+_MISTAKEN_BY_PDQ: Final = 3.3e-4
+"""None of 9,180 pairs of pictogram scenes, the nearest 44 bits apart; none of 300 of photographs, 106 bits."""
 
-_OVERLAY_PAIRS: Final = 182
-"""Of photographs. Of 132 pairs of pictogram scenes 6 were taken for copies: they share a glyph, pixel for pixel."""
+_MISTAKEN_BY_OVERLAY: Final = 0.088
+"""6 of 132 pairs of pictogram scenes, which share a glyph, pixel for pixel; of 182 pairs of photographs none."""
 
 
 def of_metadata(credential: Credential) -> float:
@@ -52,5 +52,5 @@ def of_record(record: RecordMatch | None) -> float | None:
     if record.same_bytes or record.same_pixels:
         return 1.0
     if record.distance is not None and record.distance <= PDQ_MATCH_DISTANCE:
-        return 1.0 - 3.0 / _PDQ_PAIRS
-    return 1.0 - 3.0 / _OVERLAY_PAIRS
+        return 1.0 - _MISTAKEN_BY_PDQ
+    return 1.0 - _MISTAKEN_BY_OVERLAY

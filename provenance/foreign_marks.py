@@ -38,6 +38,7 @@ LARGEST_CHANCE: Final = 1e-8
 _LEAST_PIXELS: Final = 256 * 256  # the library's own bound
 _MOST_RIVAGAN_PIXELS: Final = 4_000_000  # about 5 s; the network's memory grows with the picture
 _RIVAGAN_BITS: Final = 32
+_MOST_BITS: Final = 512  # a picture of the least size, however narrow, has a block for each
 _CENTRES: Final = (256.0, 1.0)
 """What U = 0.492 (B - Y) is shifted by in the Haar low band: twice 128 for bytes, twice 0.5 for floats."""
 
@@ -80,6 +81,8 @@ class KnownPayload(BaseModel):
         if (self.text is None) == (self.hex is None):
             raise ValueError("a payload is given as `text` or as `hex`, exactly one of them")
         bits = to_bits(self.payload)
+        if bits.size > _MOST_BITS:
+            raise ValueError(f"a payload has at most {_MOST_BITS} bits, this one {bits.size}")
         if self.method == "rivaGan" and bits.size != _RIVAGAN_BITS:
             raise ValueError(f"a rivaGan payload has {_RIVAGAN_BITS} bits, this one {bits.size}")
         if chance(bits.size, int(bits.sum()), 0) > LARGEST_CHANCE:

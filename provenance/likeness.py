@@ -134,7 +134,8 @@ def reduced(pixels: Pixels, side: int = _SIDE) -> tuple[_Plane, float]:
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
     factor = min(1.0, side / max(grey.shape))
     if factor < 1.0:
-        grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        height, width = (max(1, round(length * factor)) for length in grey.shape)
+        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     return grey.astype(np.float32), factor
 
 

@@ -91,6 +91,7 @@ def test_a_rivagan_payload_the_operator_names_is_read_from_a_photograph(shared_d
     [
         {"hex": "00000000"},  # any dark picture would carry it
         {"hex": "abc"},
+        {"text": "ж" * 64},
         {"text": "sd"},
         {"text": "SDV2", "hex": "5ca1ab1e"},
         {},
@@ -133,7 +134,7 @@ def _drawn(random: np.random.Generator) -> npt.NDArray[np.uint8]:
     return random.permutation(np.repeat(np.array([1, 0], np.uint8), (27, 21)))
 
 
-@pytest.mark.parametrize("shape", [(255, 256), (4, 65536)])
+@pytest.mark.parametrize("shape", [(255, 256), (4, 65536), (1, 1)])
 def test_pictures_that_are_too_small_carry_none(shape: tuple[int, int]) -> None:
     assert READER.read(np.zeros((*shape, 3), np.uint8)) == ()
 

@@ -12,6 +12,7 @@ from moderation.pdq import pdq
 from provenance.encoding import encode
 from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
 from provenance.landmarks import LEAST_VOTES, POINTS, as_row, asked, landmarks, votes
+from provenance.likeness import likeness
 from provenance.reports import KnownImage, Verdict
 from provenance.verification import Lookups, VerifyingParts, verify
 from provenance.watermarkers import Pixels
@@ -101,6 +102,14 @@ def test_landmarks_are_at_most_sixteen_codes_and_the_same_each_time() -> None:
     assert len(landmarks(busy)) == POINTS * 8
     assert landmarks(busy) == landmarks(busy.copy())
     assert votes(asked(busy), as_row(landmarks(busy))[None])[0] == POINTS
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 2), (3, 3), (8, 900)])
+def test_pictures_of_every_shape_are_looked_for(shape: tuple[int, int]) -> None:
+    sliver = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    assert len(landmarks(sliver)) % 8 == 0
+    assert votes(asked(sliver), as_row(landmarks(make_picture()))[None]).shape == (1,)
+    assert likeness(sliver, make_picture()).same is not True
 
 
 def test_a_plain_picture_has_none_and_finds_none() -> None:
