@@ -20,7 +20,7 @@ from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.jobs import FINAL_STATES, Jobs
 from gateway.limits import LimitReached
-from gateway.pictures import EXTENSIONS
+from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.statements import Statement
 from gateway.store.database import reading
 from gateway.store.schema import images
@@ -259,6 +259,11 @@ class Desk:
         """A signed link to the sealed file, byte for byte as signed."""
         extension = EXTENSIONS[image.media_type]
         return self.link(request, f"/files/images/{image.content_id}.{extension}")
+
+    def manifest_link(self, request: Request, image: StoredImage) -> str:
+        """Where the picture's manifest store is, for everyone and for good."""
+        base = self.parts.settings.public_url or str(request.base_url)
+        return f"{base.rstrip('/')}/files/manifests/{image.content_id}{MANIFEST_SUFFIX}"
 
     def link(self, request: Request, path: str) -> str:
         """A signed link under the public base, or under the address the client called."""

@@ -25,6 +25,8 @@ EXTENSIONS = {
     "image/tiff": "tiff",
 }
 
+MANIFEST_SUFFIX = ".c2pa"
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 log = logging.getLogger("fluxgate.pictures")

@@ -14,7 +14,7 @@ from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
 from gateway.errors import NotFound
 from gateway.limits import public_limiter, public_rate
-from gateway.pictures import EXTENSIONS
+from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.problems import Problem
 from gateway.signers import describe_certificate, describe_timestamps
 from gateway.statements import decision_id
@@ -69,6 +69,17 @@ class Public:
             }
             return Response(data, media_type=row.media_type, headers=_FILE_HEADERS | headers)
 
+        @router.get("/files/manifests/{name}", tags=["files"], summary="A picture's manifest store, for everyone")
+        def manifest(name: str) -> Response:
+            content_id = name.removesuffix(MANIFEST_SUFFIX)
+            if not content_id.isprintable():
+                raise NotFound("manifest")
+            with reading(parts.engine).connect() as connection:
+                row = connection.execute(select(images).where(images.c.content_id == content_id)).one_or_none()
+            if row is None or row.held:
+                raise NotFound("manifest")
+            return Response(parts.pictures.manifest(row), media_type="application/c2pa", headers=_FILE_HEADERS)
+
         @router.get("/files/uploads/{upload_id}", tags=["files"], summary="A picture that was sent in")
         def upload(upload_id: str, expires: str, signature: str) -> Response:
             parts.links.check(f"/files/uploads/{upload_id}", expires, signature)
@@ -79,8 +90,12 @@ class Public:
             "/v1/verify", tags=["verify"], summary="Is this picture from here, and unchanged? Nothing is kept."
         )
         @limiter.limit(public_rate(parts.limit_settings))  # type: ignore[untyped-decorator]
-        def verify(request: Request, file: Annotated[UploadFile, File()]) -> Response:
-            return _json(to_dict(verifier.check(file.file.read())))
+        def verify(
+            request: Request,
+            file: Annotated[UploadFile, File()],
+            manifest: Annotated[UploadFile | None, File(description="a manifest kept beside the file")] = None,
+        ) -> Response:
+            return _json(to_dict(verifier.check(file.file.read(), manifest.file.read() if manifest else None)))
 
         @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
         async def reasons(request: Request, decision: str) -> Response:

@@ -13,7 +13,7 @@ from gateway.labelling import Labelling
 from gateway.uploads import Sent
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
-from provenance.claims import Claim, MediaType, Region, SealedImage, content_id
+from provenance.claims import Claim, Detached, MediaType, Region, SealedImage, content_id
 from provenance.errors import ProvenanceError, SealError
 from provenance.payload import MARK_BYTES
 from provenance.sealing import SealingParts, seal
@@ -28,7 +28,8 @@ class Sealed:
 
 
 class Sealing:
-    """`provider`: who runs this gateway, as it stands in every manifest. `clock`: aware UTC time."""
+    """`provider`: who runs this gateway, as it stands in every manifest. `clock`: aware UTC time. `detached`: how a
+    picture's manifest is kept apart from it, by its content id; None for in the file."""
 
     def __init__(
         self,
@@ -36,8 +37,10 @@ class Sealing:
         labelling: Labelling,
         provider: str,
         clock: Callable[[], datetime],
+        detached: Callable[[str], Detached | None] = lambda _: None,
         threads: int = 4,
     ) -> None:
+        self._detached = detached
         self.parts = parts
         self.labelling = labelling
         self._provider = provider
@@ -65,6 +68,7 @@ class Sealing:
             labels=self.labelling.profiles,
             provider_code=self.labelling.provider_code,
             visible_label=self.labelling.visible(request),
+            detached=self._detached(content_id(mark)),
         )
         work = asyncio.get_running_loop().run_in_executor(self._pool, seal, self.parts, rendering.pixels, claim)
         try:

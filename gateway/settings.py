@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -87,6 +87,10 @@ class Settings(_Frozen):
     )
     foreign_marks: tuple[str, ...] = Field(
         ("invisible_watermark",), description="parts that recognise the marks of other systems"
+    )
+    manifest: Literal["embedded", "sidecar", "remote"] = Field(
+        "embedded",
+        description="where C2PA manifests go: into the file; beside it; beside it, with their address in the file",
     )
     signer: str = Field("local", description="signer part")
     key_passphrase_file: Path | None = Field(

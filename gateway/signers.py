@@ -21,6 +21,7 @@ from gateway.parts import BootError, build_part
 from gateway.provisioning import RENEW_BEFORE, SigningFiles, anchors_pem, known_leaves, locked, signing_files
 from gateway.verifying import Revocations
 from provenance.certificates import end_of, expiry_warning, load_chain
+from provenance.claims import Detached
 from provenance.errors import ProvenanceError, SigningFailed
 from provenance.signing import Ingredients, ManifestSigner
 from provenance.timestamps import TimestampAuthority
@@ -70,10 +71,15 @@ class CurrentSigner:
             log.warning(warning)
 
     def sign(
-        self, definition: Mapping[str, Any], media_type: str, data: bytes, ingredients: Ingredients = ()
+        self,
+        definition: Mapping[str, Any],
+        media_type: str,
+        data: bytes,
+        ingredients: Ingredients = (),
+        detached: Detached | None = None,
     ) -> tuple[bytes, bytes]:
         """See `ManifestSigner.sign`. Raises `SigningFailed`, also if what is in place cannot sign or is revoked."""
-        return self._current().sign(definition, media_type, data, ingredients)
+        return self._current().sign(definition, media_type, data, ingredients, detached)
 
     @property
     def leaf(self) -> x509.Certificate:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, inspect, select
+from sqlalchemy import ColumnElement, Engine, Row, inspect, select
 
 from gateway.looks import Looks
 from gateway.pictures import Pictures
@@ -48,9 +48,9 @@ class Verifier:
         if looks is not None:
             self._parts = replace(self._parts, revocation_of=Revocations(looks.engine).of)
 
-    def check(self, data: bytes) -> Verification:
-        """What can be said about a file of any origin. Never raises for what is in it."""
-        return verify(self._parts, data)
+    def check(self, data: bytes, beside: bytes | None = None) -> Verification:
+        """What can be said about a file of any origin. Never raises for what is in it. `beside`: see `verify`."""
+        return verify(self._parts, data, beside)
 
     def compare(self, data: bytes, manifest_id: str) -> RecordMatch | None:
         """A file that opens, against one recorded picture; None without records or without that one."""
@@ -92,14 +92,21 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         found = (_known(engine, images.c.content_id == content_id) for content_id in looks.by_points(pixels))
         return tuple(known for known in found if known is not None)
 
-    def original(known: KnownImage) -> Pixels | None:
-        if originals is None:
-            return None
+    def row_of(known: KnownImage) -> Row[Any]:
         with reading(engine).connect() as connection:
-            row = connection.execute(select(images).where(images.c.content_id == known.content_id)).one()
+            return connection.execute(select(images).where(images.c.content_id == known.content_id)).one()
+
+    def original(known: KnownImage) -> Pixels | None:
+        row = row_of(known)
         try:
-            return decode_own(originals.file(row.job_id, row), row.media_type)
+            return None if originals is None else decode_own(originals.file(row.job_id, row), row.media_type)
         except BlobMissing:  # erased, or kept no longer: the record stays
+            return None
+
+    def manifest(known: KnownImage) -> bytes | None:
+        try:
+            return None if originals is None else originals.manifest(row_of(known))
+        except BlobMissing:
             return None
 
     return Lookups(
@@ -108,6 +115,7 @@ def _lookups(looks: Looks, originals: Pictures | None) -> Lookups:
         by_looks=by_looks,
         by_points=by_points,
         original=original,
+        manifest=manifest,
     )
 
 

@@ -42,6 +42,7 @@ class Checked:
 class _Desk:
     verifier: Verifier
     max_bytes: int
+    beside: bytes | None
 
     def check(self, path: Path) -> Checked:
         try:
@@ -50,7 +51,7 @@ class _Desk:
             data = path.read_bytes()
         except OSError as failure:
             return _unread(path, f"The file cannot be read: {failure.strerror}.")
-        found = self.verifier.check(data)
+        found = self.verifier.check(data, self.beside)
         return Checked(path, to_dict(found), found.exit_code)
 
 
@@ -63,17 +64,21 @@ def pictures_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def check_files(files: Sequence[Path], data_dir: Path, anchor: Path | None, processes: int) -> Iterator[Checked]:
+def check_files(
+    files: Sequence[Path], data_dir: Path, anchor: Path | None, processes: int, beside: bytes | None = None
+) -> Iterator[Checked]:
     """What can be said about each file, in order, as it becomes known. `anchor`: PEM of the root to trust instead of
-    the data folder's own. Raises what opening the data folder raises."""
+    the data folder's own. `beside`: the manifest of a single file that has none. Raises what opening
+    the data folder raises.
+    """
     if processes == 1 or len(files) < _WORTH_PROCESSES:
-        yield from map(_open(data_dir, anchor).check, files)
+        yield from map(_open(data_dir, anchor, beside).check, files)
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (data_dir, anchor)) as pool:
         yield from pool.map(_check, files)
 
 
-def _open(data_dir: Path, anchor: Path | None) -> _Desk:
+def _open(data_dir: Path, anchor: Path | None, beside: bytes | None = None) -> _Desk:
     settings = load_settings(data_dir)
     keys = data_dir / "keys"
     folder = open_data_folder(data_dir, settings) if (keys / "ca.pem").is_file() else None
@@ -83,7 +88,7 @@ def _open(data_dir: Path, anchor: Path | None) -> _Desk:
     looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
     ours = organisations(folder) if folder and anchor is None else frozenset()
     marks, foreign = watermarkers(settings, folder), foreign_marks(settings)
-    return _Desk(Verifier(reader, marks, limits, looks, originals, ours, foreign), limits.max_bytes)
+    return _Desk(Verifier(reader, marks, limits, looks, originals, ours, foreign), limits.max_bytes, beside)
 
 
 _desk: _Desk | None = None  # of a worker process

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from gateway.links import Links
 from gateway.looks import Looks
 from gateway.marks import foreign_marks, watermarkers
 from gateway.parts import BootError, build_part
-from gateway.pictures import Pictures
+from gateway.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.provisioning import log_signer
 from gateway.records import Records
 from gateway.screening import Screening
@@ -35,6 +36,7 @@ from moderation.pdq import pdq
 from policies.evaluate import stale_gaps, uncovered
 from policies.loading import load_policy
 from policies.policy import ClassifierUse, Policy
+from provenance.claims import Detached
 from provenance.encoding import Limits as FileLimits
 from provenance.labels import languages
 from provenance.log.ledger import Ledger
@@ -209,7 +211,7 @@ def _sealing(folder: DataFolder, signer: CurrentSigner) -> tuple[Sealing, tuple[
     known = watermarkers(settings, folder)
     reader = ManifestReader(signer.anchors_pem, timestamp_anchors_pem(settings))
     parts = SealingParts(known[0], signer, reader, pdq)
-    return Sealing(parts, labelling_of(settings), settings.provider, _now), known
+    return Sealing(parts, labelling_of(settings), settings.provider, _now, _detached(settings)), known
 
 
 def _signer(folder: DataFolder) -> CurrentSigner:
@@ -227,6 +229,18 @@ def _signer(folder: DataFolder) -> CurrentSigner:
         if settings.timestamp_anchors is None:
             log.warning("timestamp_anchors is not set: time-stamps are made, and count for nothing when checked here")
     return CurrentSigner(folder, authority, _now)
+
+
+def _detached(settings: Settings) -> Callable[[str], Detached | None]:
+    """Where the manifest of a content id goes. Raises `BootError` if its address would not be known."""
+    base = (settings.public_url or "").rstrip("/")
+    if settings.manifest == "remote" and not base:
+        raise BootError("manifest = remote: the files name where their manifests are; set public_url")
+    return {
+        "embedded": lambda _: None,
+        "sidecar": lambda _: Detached(),
+        "remote": lambda content_id: Detached(f"{base}/files/manifests/{content_id}{MANIFEST_SUFFIX}"),
+    }[settings.manifest]
 
 
 def labelling_of(settings: Settings) -> Labelling:

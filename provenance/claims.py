@@ -43,6 +43,16 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """The manifest is not put into the file but kept beside it (C2PA 2.4, 11.4).
+
+    `url`: where it can be had, as it then stands in the file's XMP; None if the file says nothing about it.
+    """
+
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """A rectangle of a picture, in pixels from its upper left corner."""
 
@@ -58,11 +68,12 @@ class Claim:
 
     `content_id`: public id, `content_id(8 random bytes)`. `mark`: 8 bytes, what the watermark carries.
     `model_version`: digest of the weights, `sha256:…`. `model_trained`: False for a demonstration pipeline with
-    random weights, and then said so. `created_at`: UTC, whole seconds. `quality`: 1 to 100, of JPEG and WebP.
+    random weights, and then said so. `created_at`: UTC, whole seconds. `quality`: 1 to 100, of lossy formats.
     `provider`: the operator's name. `parent`: the picture that was edited, None for a generated one. `region`: the part
     of it that was painted anew, None for all of it. `references`: pictures the model looked at beside the words.
-    `steps`: in the order in which they were done. `labels`: profiles whose fields are written into the
-    metadata, at least one; `provider_code`: the provider's in China's. Raises `ValueError` where these do not hold.
+    `steps`: in the order in which they were done. `detached`: None for a manifest in the file. `labels`: profiles
+    whose fields are written into the metadata, at least one; `provider_code`: the provider's in China's. Raises
+    `ValueError` where these do not hold.
     """
 
     content_id: str
@@ -80,6 +91,7 @@ class Claim:
     region: Region | None = None
     references: tuple[Source, ...] = ()
     steps: tuple[Step, ...] = ()
+    detached: Detached | None = None
     labels: tuple[LabelProfile, ...] = ("iptc", "eu", "california")
     provider_code: str = ""
     visible_label: VisibleLabel | None = None

@@ -31,7 +31,8 @@ class Credential:
     `certificate_serial`: its serial number in decimal. `generator`: name and version of the claim generator.
     `signer_trusted`: the signing certificate leads to an anchor, even if the file was changed since. `signed_at`:
     RFC 3339, as the time-stamp says; `time_trusted`: the time-stamp is of an authority under the reader's anchors.
-    `soft_binding`: (algorithm, value as written) of the first soft binding, if any.
+    `detached`: the manifest was not in the file but beside it. `soft_binding`: (algorithm, value as written) of the
+    first soft binding, if any.
     """
 
     state: CredentialState
@@ -46,6 +47,7 @@ class Credential:
     soft_binding: tuple[str, str] | None = None
     digital_source_types: tuple[str, ...] = ()
     manifest_json: str | None = None
+    detached: bool = False
 
     @property
     def timestamped(self) -> bool:
@@ -92,25 +94,30 @@ class ManifestReader:
         """There are time-stamp anchors: time-stamps that do not lead to them are not what was asked for."""
         return self._own is not None
 
-    def read(self, data: bytes, media_type: str) -> Credential:
-        """The credential of a file; state `not_present` if there is none. Never raises for what is in the file."""
+    def read(self, data: bytes, media_type: str, beside: bytes | None = None) -> Credential:
+        """The credential of a file; state `not_present` if there is none. Never raises for what is in the file.
+
+        `beside`: a manifest store that was kept apart from the file, for files that hold none.
+        """
         embedded = _STORE_LABEL in data
-        if not embedded and _REFERENCE not in data:
+        if not embedded and beside is None and _REFERENCE not in data:
             return NOT_PRESENT
+        if beside is not None and _holds_store(data, media_type):
+            beside = None
         try:
-            store = _store(self._context, data, media_type)
+            store = _store(self._context, data, media_type, beside)
             found = _report(store)
             if self._own is not None and found.signer_trusted:
-                own = _report(_store(self._own, data, media_type))
+                own = _report(_store(self._own, data, media_type, beside))
                 if not own.signer_trusted:
                     found = replace(own, time_trusted=found.time_trusted)
         except (c2pa.C2paError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return _unread(error, embedded)
+            return _unread(error, embedded or beside is not None)
         if found.state is CredentialState.TRUSTED and not (
-            _all_referenced(store) and _as_written(data, media_type, found)
+            _all_referenced(store) and _as_written(data, media_type, found, beside)
         ):
-            return replace(found, state=CredentialState.INVALID, codes=(*found.codes, UNSIGNED_CHANGED))
-        return found
+            found = replace(found, state=CredentialState.INVALID, codes=(*found.codes, UNSIGNED_CHANGED))
+        return replace(found, detached=beside is not None)
 
     def close(self) -> None:
         """Releases the native context."""
@@ -135,8 +142,8 @@ def _context(anchors_pem: str, timestamp_anchors_pem: str, *, verify_timestamp_t
     )
 
 
-def _store(context: c2pa.Context, data: bytes, media_type: str) -> dict[str, Any]:
-    with c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader:
+def _store(context: c2pa.Context, data: bytes, media_type: str, beside: bytes | None) -> dict[str, Any]:
+    with c2pa.Reader(media_type, io.BytesIO(data), manifest_data=beside, context=context) as reader:
         store: dict[str, Any] = json.loads(reader.json())
     return store
 
@@ -181,9 +188,17 @@ def _all_referenced(store: dict[str, Any]) -> bool:
     return not unseen
 
 
-def _as_written(data: bytes, media_type: str, credential: Credential) -> bool:
+def _holds_store(data: bytes, media_type: str) -> bool:
+    """The label alone does not tell: an address that ends in .c2pa has it, too."""
     try:
-        return unsigned_bytes_intact(manifest_store(data, media_type), timestamped=credential.timestamped)
+        return bool(manifest_store(data, media_type))
+    except UnreadableImage:
+        return False
+
+
+def _as_written(data: bytes, media_type: str, credential: Credential, beside: bytes | None) -> bool:
+    try:
+        return unsigned_bytes_intact(beside or manifest_store(data, media_type), timestamped=credential.timestamped)
     except UnreadableImage:
         return False
 

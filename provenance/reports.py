@@ -174,6 +174,8 @@ def about_metadata(credential: Credential, revocation: Revocation | None = None,
             f"Signed by {credential.issuer or 'an unnamed signer'} with {credential.generator or 'no tool named'}."
         )
         said.append(statement(timestamped=credential.timestamped, trusted=credential.time_trusted))
+    if credential.detached:
+        said.append("It is kept beside the file, not in it.")
     if revocation is not None:
         said.append(about_revocation(revocation, counts=counts))
     if credential == INACCESSIBLE:

@@ -51,9 +51,9 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
     labelled = attach(encoded, claim.media_type, packet(claim), width=width, height=height)
     # 5. Sign.
     manifest = definition(claim, parts.watermarker.algorithm if parts.watermarker.marks else None)
-    data, store = parts.signer.sign(manifest, claim.media_type, labelled, ingredients(claim))
+    data, store = parts.signer.sign(manifest, claim.media_type, labelled, ingredients(claim), claim.detached)
     # 6. Read back.
-    credential, final = _read_back(parts, data, claim, marked)
+    credential, final = _read_back(parts, data, store, claim, marked)
     # 7. Name.
     pdq_hash, pdq_quality = parts.fingerprint(final)
     return SealedImage(
@@ -97,9 +97,11 @@ def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> 
     raise MarkUnreadable(f"{claim.media_type} at quality {claim.quality} does not keep the mark; ask for a higher one")
 
 
-def _read_back(parts: SealingParts, data: bytes, claim: Claim, marked: Pixels) -> tuple[Credential, Pixels]:
+def _read_back(
+    parts: SealingParts, data: bytes, store: bytes, claim: Claim, marked: Pixels
+) -> tuple[Credential, Pixels]:
     """What a stranger with our anchor finds in the file: the credential, the labels, and the pixels with the mark."""
-    credential = parts.reader.read(data, claim.media_type)
+    credential = parts.reader.read(data, claim.media_type, None if claim.detached is None else store)
     if credential.state is not CredentialState.TRUSTED:
         raise ReadBackFailed(f"the credential reads {credential.state}: {', '.join(credential.codes) or 'no codes'}")
     if credential.timestamped and parts.reader.knows_authorities and not credential.time_trusted:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from pydantic import BaseModel, ConfigDict
 
 from provenance.certificates import chain_pem, check_chain, load_chain
-from provenance.claims import Source
+from provenance.claims import Detached, Source
 from provenance.errors import CertificateProblem, SigningFailed, TimestampFailed
 from provenance.key_files import HASHES, algorithm_of, load_key, read_passphrase
 from provenance.timestamps import TimestampAuthority
@@ -93,7 +93,12 @@ class SignsManifests(Protocol):
     """What sealing asks of a signer of manifests; see `ManifestSigner`."""
 
     def sign(
-        self, definition: Mapping[str, Any], media_type: str, data: bytes, ingredients: Ingredients = ()
+        self,
+        definition: Mapping[str, Any],
+        media_type: str,
+        data: bytes,
+        ingredients: Ingredients = (),
+        detached: Detached | None = None,
     ) -> tuple[bytes, bytes]:
         """See `ManifestSigner.sign`."""
         ...
@@ -130,8 +135,9 @@ class ManifestSigner:
         media_type: str,
         data: bytes,
         ingredients: Ingredients = (),
+        detached: Detached | None = None,
     ) -> tuple[bytes, bytes]:
-        """The signed file and its manifest store.
+        """The signed file and its manifest store, which is in it unless it is `detached`.
 
         `data`: a file of `media_type` without a manifest. `ingredients`: see `manifest.ingredients`.
 
@@ -141,7 +147,7 @@ class ManifestSigner:
         authority, stamping = self._authority, self._stamping
         if authority is not None and stamping is not None and authority.is_asked:
             try:
-                signed = self._sign(stamping, definition, media_type, data, ingredients)
+                signed = self._sign(stamping, definition, media_type, data, ingredients, detached)
             except TimestampFailed:
                 authority.count(made=False)
                 if authority.required:
@@ -149,7 +155,7 @@ class ManifestSigner:
             else:
                 authority.count(made=True)
                 return signed
-        return self._sign(self._plain, definition, media_type, data, ingredients)
+        return self._sign(self._plain, definition, media_type, data, ingredients, detached)
 
     def _sign(
         self,
@@ -158,11 +164,16 @@ class ManifestSigner:
         media_type: str,
         data: bytes,
         ingredients: Ingredients,
+        detached: Detached | None,
     ) -> tuple[bytes, bytes]:
         signed = io.BytesIO()
         self._thread.cause, self._thread.signed = None, False
         try:
             with c2pa.Builder(json.dumps(definition), context=self._context) as builder:
+                if detached is not None:
+                    builder.set_no_embed()
+                    if detached.url is not None:
+                        builder.set_remote_url(detached.url)
                 for description, source in ingredients:
                     builder.add_ingredient(json.dumps(description), source.media_type, io.BytesIO(source.data))
                 store = builder.sign(signer, media_type, io.BytesIO(data), signed)

@@ -46,13 +46,14 @@ from provenance.watermarkers import Detection, Pixels, Watermarker
 class Lookups:
     """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file. `by_looks`: the nearest one by
     PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer. `by_points`:
-    candidates by landmarks, for parts of pictures; None if none are recorded."""
+    candidates by landmarks, for parts of pictures; None if none are recorded. `manifest`: the stored manifest store."""
 
     by_mark: Callable[[bytes], KnownImage | None]
     by_sha256: Callable[[str], KnownImage | None]
     by_looks: Callable[[str], KnownImage | None]
     original: Callable[[KnownImage], Pixels | None]
     by_points: Callable[[Pixels], tuple[KnownImage, ...]] | None = None
+    manifest: Callable[[KnownImage], bytes | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class VerifyingParts:
     revocation_of: Callable[[str], Revocation | None] = lambda _: None
 
 
-def verify(parts: VerifyingParts, data: bytes) -> Verification:
-    """What can be said about `data`, a file of any origin.
+def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> Verification:
+    """What can be said about `data`, a file of any origin. `beside`: a manifest store that came along, if one did.
 
     Never raises for what is in it; what a lookup raises, when records cannot be asked, passes through.
     """
@@ -85,8 +86,7 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     except UnreadableImage as problem:
         return _unopened(parts, data, digest, problem)
     # 2. Read the credential, and the labels.
-    credential = parts.reader.read(data, header.media_type)
-    revocation = _revocation(parts, credential)
+    credential = parts.reader.read(data, header.media_type, beside)
     labels = read_labels(embedded(data, header.media_type))
     # 3. Detect the mark, and those of other systems.
     found = (watermarker.detect(pixels) for watermarker in parts.watermarkers)
@@ -95,6 +95,9 @@ def verify(parts: VerifyingParts, data: bytes) -> Verification:
     # 4 and 5. Look up, and compare.
     known = _look_up(parts.lookups, digest, credential, detection)
     delivered = known if known is not None and known.sha256 == digest else None
+    if delivered and parts.lookups and credential.state is CredentialState.NOT_PRESENT:
+        credential = parts.reader.read(data, header.media_type, parts.lookups.manifest(delivered))
+    revocation = _revocation(parts, credential)
     pdq_hash, pdq_quality = (delivered.pdq, delivered.pdq_quality) if delivered else parts.fingerprint(pixels)
     told = pdq_quality >= PDQ_LEAST_QUALITY
     record, by_looks = None, False

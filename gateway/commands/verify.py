@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def verify_command(
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files from anywhere, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Picture files from anywhere, or folders of them.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     anchor: Annotated[
         Path | None, typer.Option(help="PEM of the root to trust; default: the data folder's own.")
     ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="A manifest (.c2pa) that is kept beside the one file.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="For many files; default: one for each core.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +41,7 @@ def verify_command(
     found = pictures_in(files)
     if not found:
         stop("no picture file is in there", 3)
-    checking = check_files(found, data_dir, anchor, processes or os.cpu_count() or 1)
+    checking = check_files(found, data_dir, anchor, processes or os.cpu_count() or 1, _beside(manifest, len(found)))
     one = len(found) == 1 and not files[0].is_dir()
     hidden = one or as_json or not Console(stderr=True).is_terminal
     checked = list(
@@ -56,11 +57,22 @@ def verify_command(
     raise typer.Exit(max(each.exit_code for each in checked))
 
 
+def _beside(manifest: Path | None, files: int) -> bytes | None:
+    if manifest is None:
+        return None
+    if files > 1:
+        stop("--manifest belongs to one file", 3)
+    try:
+        return manifest.read_bytes()
+    except OSError as failure:
+        stop(f"{manifest} cannot be read: {failure.strerror}", 3)
+
+
 def _say(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(found['verdict'].replace('_', ' '))}[/bold]: {escape(found['summary'])}")
     for name, layer in found.get("layers", {}).items():
-        sure = f" Confidence {layer['confidence']:.7g}." if layer["confidence"] else ""
+        sure = f" Confidence {layer['confidence']:.7g}." if layer.get("confidence") else ""
         console.print(f"  {name:<10} {escape(layer['explanation'])}{sure}")
 
 

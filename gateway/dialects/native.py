@@ -246,7 +246,12 @@ def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]
         "outputs": [desk.image_link(request, image)],
         "content_id": image.content_id,
         "sha256": image.sha256,
-        "provenance": {"manifest_id": image.manifest_id, "watermark": image.mark, "ai_generated": True},
+        "provenance": {
+            "manifest_id": image.manifest_id,
+            "manifest_url": desk.manifest_link(request, image),
+            "watermark": image.mark,
+            "ai_generated": True,
+        },
     }
 
 

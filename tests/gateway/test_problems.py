@@ -35,6 +35,7 @@ CAUGHT_INSIDE = {
     "moderation.errors.ClassifierFailed": "screening turns it into a finding",
     "moderation.lanes.LaneBusy": "screening turns it into a finding",
     "provenance.errors.AlreadyRecorded": "a bug if it ever gets out, and said to be one",
+    "provenance.labels.visible.LabelDoesNotFit": "the desk and sealing turn it into their own",
     "provenance.log.tiles.TileInvalid": "fsck turns it into a fault",
 }
 

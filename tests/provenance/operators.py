@@ -61,7 +61,9 @@ def make_gateway(folder: Path, organisation: str) -> Gateway:
     signer = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
     watermarker = LibraryWatermark(LibraryWatermark.Options())
     return Gateway(
-        folder, SealingParts(watermarker, ManifestSigner(signer, anchors), ManifestReader(anchors), pdq), anchors
+        folder,
+        SealingParts(watermarker, ManifestSigner(signer, anchors_pem=anchors), ManifestReader(anchors), pdq),
+        anchors,
     )
 
 
