@@ -29,7 +29,11 @@ class Sealed:
 
 class Sealing:
     """`provider`: who runs this gateway, as it stands in every manifest. `clock`: aware UTC time. `detached`: how a
-    picture's manifest is kept apart from it, by its content id; None for in the file."""
+    picture's manifest is kept apart from it, by its content id; None for in the file.
+
+    `threads`: numpy, OpenCV and c2pa work outside the interpreter's lock, so that two do 1.8 times the work of one and
+    four 2.9 times (`tests.benchmarks.seal_workers`); keys in hardware cannot be handed to processes.
+    """
 
     def __init__(
         self,

@@ -78,9 +78,7 @@ def _jpeg(data: bytes) -> Header:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if length < 8 or at + 9 > len(data):
                 break
-            if (
-                data.count(b"\xff\xda", at) > _MOST_SCANS
-            ):  # in compressed data FF is followed by 00 or a restart (B.1.1.5)
+            if data.count(b"\xff\xda", at) > _MOST_SCANS:  # the pair does not occur in compressed data (B.1.1.5)
                 raise _broken("It has too many scans.")
             height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
             return _sized(Header("image/jpeg", width, height))

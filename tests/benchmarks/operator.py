@@ -32,15 +32,14 @@ def reader(folder: Path) -> ManifestReader:
     return ManifestReader((folder / "ca.pem").read_text())
 
 
-def watermarker(organisation: str = "Benchmark") -> TileWatermark:
-    """The default one, with the organisation's key."""
-    key = organisation.encode().hex() * 4
-    return TileWatermark(TileWatermark.Options.model_validate({"keys": [{"id": "bench", "hex": key}]}))
+def watermarker() -> TileWatermark:
+    """The default one, with a key of its own."""
+    return TileWatermark(TileWatermark.Options.model_validate({"keys": [{"id": "bench", "hex": "5a" * 32}]}))
 
 
-def sealing(folder: Path, organisation: str = "Benchmark") -> SealingParts:
+def sealing(folder: Path) -> SealingParts:
     """What seals with the keys that lie there."""
-    return SealingParts(watermarker(organisation), ManifestSigner(signer(folder)), reader(folder), pdq)
+    return SealingParts(watermarker(), ManifestSigner(signer(folder)), reader(folder), pdq)
 
 
 def claim(media_type: MediaType = "image/png", mark: bytes = MARK) -> Claim:

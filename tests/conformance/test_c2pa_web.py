@@ -42,7 +42,7 @@ PAGE = """<!doctype html>
     const c2pa = await createC2pa({
       wasmSrc: "/node_modules/@contentauth/c2pa-web/dist/resources/c2pa_bg.wasm", settings
     });
-    const file = await (await fetch(name)).arrayBuffer();
+    const file = await (await fetch(name, { cache: "no-store" })).arrayBuffer();
     const reader = await c2pa.reader.fromBlob(type, new Blob([file], { type }));
     return JSON.stringify(await reader.manifestStore());
   };

@@ -9,7 +9,6 @@ address that the files name.
 import argparse
 import collections
 import contextlib
-import io
 import json
 import select
 import socket
@@ -22,14 +21,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import c2pa
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 
 from provenance.encoding import encode
-from provenance.manifest import definition
 from provenance.sealing import SealingParts, seal
 from provenance.tile_watermark import TileWatermark
 from tests.faults.fuzzed import TILE_KEY
+from tests.provenance.forgeries import referring
 from tests.provenance.formats import FORMATS
 from tests.provenance.operators import make_claim, make_gateway, record_of
 from tests.provenance.pictures import make_picture
@@ -56,8 +55,9 @@ class Outcome:
 def fuzz(folder: Path, seed: int, count: int, *, first: int = 0, progress: bool = False) -> Outcome:
     """Verifies `count` mutations from number `first` on; a child that dies or hangs is replaced behind the culprit."""
     outcome, verdicts = Outcome(), collections.Counter[str]()
-    with listening() as (address, taken), tqdm(total=count, disable=not progress, unit="file") as bar:
+    with listening() as (address, taken), _bar(progress) as bar:
         prepare(folder, address)
+        task = bar.add_task("verifying", total=count)
         number, end = first, first + count
         while number < end:
             for line in _child(folder, seed, number, end - number):
@@ -66,7 +66,7 @@ def fuzz(folder: Path, seed: int, count: int, *, first: int = 0, progress: bool 
                     if "died" in line:
                         outcome.wrong.append((number, line["died"]))
                     continue
-                bar.update()
+                bar.advance(task)
                 outcome.files += 1
                 verdicts.update(line["verdicts"])
                 outcome.memory_mib = max(outcome.memory_mib, line["memory_mib"])
@@ -77,6 +77,11 @@ def fuzz(folder: Path, seed: int, count: int, *, first: int = 0, progress: bool 
         outcome.fetched = len(taken)
     outcome.verdicts = dict(verdicts)
     return outcome
+
+
+def _bar(shown: bool) -> Progress:
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not shown)
 
 
 def _child(folder: Path, seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
@@ -142,12 +147,7 @@ def prepare(folder: Path, address: str) -> None:
             records.append({**asdict(record_of(image)), "mark": image.mark.hex()})
         plain = encode(make_picture(120, 200, 20 + number), media_type, 90)
         (own / f"plain.{kind}").write_bytes(plain)
-        elsewhere = io.BytesIO()
-        with c2pa.Builder(definition(make_claim(media_type), None), context=gateway.sealing.signer._context) as builder:
-            builder.set_no_embed()
-            builder.set_remote_url(address)
-            builder.sign(gateway.sealing.signer._signer, media_type, io.BytesIO(plain), elsewhere)
-        (own / f"elsewhere.{kind}").write_bytes(elsewhere.getvalue())
+        (own / f"elsewhere.{kind}").write_bytes(referring(folder, media_type, plain, address))
     for path in sorted(PUBLIC.glob("c2pa_*/**/*.jpg")):
         if path.stat().st_size <= LARGEST_PUBLIC_BYTES:
             (public / path.name).write_bytes(path.read_bytes())

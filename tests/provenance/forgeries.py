@@ -1,12 +1,19 @@
 """Surgery on sealed files: manifest stores and boxes put in, signature boxes taken apart and closed again."""
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import c2pa
 import cbor2
 
+from provenance.claims import MediaType
 from provenance.headers import png_chunk
+from provenance.manifest import definition
+from provenance.signing import LocalSigner
 from tests.provenance.anatomy import Box, boxes, store_of
+from tests.provenance.operators import make_claim
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -77,6 +84,19 @@ def relabelled(manifest: bytes, label: bytes) -> bytes:
 def label_of(manifest: bytes) -> bytes:
     """The URN of a manifest box."""
     return next(boxes(manifest, 0, len(manifest))).label[1:].encode()
+
+
+def referring(folder: Path, media_type: MediaType, plain: bytes, address: str) -> bytes:
+    """A file that only names `address`, where its manifest is said to lie. `folder`: of the signer's chain and key."""
+    local = LocalSigner(LocalSigner.Options(chain_path=folder / "chain.pem", key_path=folder / "leaf.key"))
+    signer = c2pa.Signer.from_callback(local.sign, c2pa.C2paSigningAlg.ES256, local.chain_pem)
+    named = io.BytesIO()
+    settings = {"builder": {"thumbnail": {"enabled": False}}}
+    with c2pa.Builder(definition(make_claim(media_type), None), context=c2pa.Context.from_dict(settings)) as builder:
+        builder.set_no_embed()
+        builder.set_remote_url(address)
+        builder.sign(signer, media_type, io.BytesIO(plain), named)
+    return named.getvalue()
 
 
 def _at_depth(store: bytes, depth: int) -> list[Box]:

@@ -14,14 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from provenance.claims import MediaType, SealedImage
 from provenance.embedded import manifest_store
 from provenance.encoding import encode
-from provenance.manifest import definition
 from provenance.reading import UNSIGNED_CHANGED, CredentialState
 from provenance.reports import Verdict
 from provenance.sealing import seal
 from provenance.signing import LocalSigner
 from provenance.verification import verify
 from tests.provenance.anatomy import boxes
-from tests.provenance.forgeries import with_chunks, with_signature
+from tests.provenance.forgeries import referring, with_chunks, with_signature
 from tests.provenance.formats import every_format
 from tests.provenance.operators import Gateway, make_claim, make_gateway, record_of
 from tests.provenance.pictures import make_picture
@@ -146,14 +145,7 @@ def test_a_manifest_elsewhere_is_never_fetched(
     gateway: Gateway, listening: tuple[str, list[object]], media_type: MediaType
 ) -> None:
     address, taken = listening
-    claim = make_claim(media_type)
-    referring = io.BytesIO()
-    with c2pa.Builder(definition(claim, None), context=gateway.sealing.signer._context) as builder:
-        builder.set_no_embed()
-        builder.set_remote_url(address)
-        plain = io.BytesIO(encode(make_picture(256, 256), media_type, 90))
-        builder.sign(gateway.sealing.signer._signer, media_type, plain, referring)
-    data = referring.getvalue()
+    data = referring(gateway.folder, media_type, encode(make_picture(256, 256), media_type, 90), address)
     assert address.encode() in data
 
     for parts in (gateway.verifying(), gateway.without_records()):
