@@ -63,10 +63,12 @@ class Credentials:
         return CredentialReport(credential.state.value, credential.signer_trusted, reserved, findings)
 
     def _reserved(self, credential: Credential, source: Source) -> tuple[str, ...]:
+        found = embedded(source.data, source.media_type)
         try:
-            return reservations(credential.manifest_json, embedded(source.data, source.media_type).xmp)
+            reserved = reservations(credential.manifest_json, found.xmp)
         except ValueError:
-            return (_UNREADABLE,)
+            reserved = (*reservations(credential.manifest_json, b""), _UNREADABLE)
+        return (*reserved, _UNREADABLE) if found.unreadable else reserved
 
 
 def _is_mismatch(code: str) -> bool:
@@ -74,7 +76,7 @@ def _is_mismatch(code: str) -> bool:
 
     Other failures, such as an expired certificate, may be nobody's fault.
     """
-    return code.endswith((".mismatch", ".missing", ".malformed")) or code.startswith("unreadable.")
+    return code.endswith((".mismatch", ".missing", ".malformed", ".changed")) or code.startswith("unreadable.")
 
 
 def _finding(category: Category, score: float, facts: tuple[tuple[str, str], ...]) -> Finding:

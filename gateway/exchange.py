@@ -49,8 +49,9 @@ class ImageRequest:
 
     @property
     def cost(self) -> float:
-        """Megapixel-steps, the unit of image budgets."""
-        return self.width * self.height * self.steps / 1e6
+        """Megapixel-steps, the unit of image budgets. Pixels added by enlarging count as one step each: they are
+        screened, marked and sealed like the others."""
+        return self.width * self.height * (self.steps + self.finish.enlarge**2 - 1) / 1e6
 
 
 @dataclass(frozen=True, slots=True)

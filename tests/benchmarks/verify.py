@@ -57,7 +57,7 @@ def make_folder(folder: Path, side: int) -> None:
     operator.found(folder / "theirs", "Another")
     ours, theirs = operator.sealing(folder / "ours"), ManifestSigner(operator.signer(folder / "theirs"))
     records = []
-    for number, media_type in enumerate(MEDIA_TYPES):
+    for number, media_type in enumerate(list(MEDIA_TYPES)[:3]):
         picture = np.ascontiguousarray(np.rot90(photograph(side), number))
         mark = bytes([number]) * 8
         foreign = definition(operator.claim(media_type), None)

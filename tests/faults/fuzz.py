@@ -24,6 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
+from provenance.claims import Source
 from provenance.encoding import encode
 from provenance.sealing import SealingParts, seal
 from provenance.tile_watermark import TileWatermark
@@ -138,9 +139,7 @@ def prepare(folder: Path, address: str) -> None:
         kind = media_type.removeprefix("image/")
         mark = b"sealed %d" % number
         sealed = seal(parts, make_picture(256, 256, number), make_claim(media_type, mark=mark))
-        edit = make_claim(
-            media_type, operation="edited", parent=sealed.data, parent_media_type=media_type, mark=b"edited %d" % number
-        )
+        edit = make_claim(media_type, parent=Source(sealed.data, media_type), mark=b"edited %d" % number)
         edited = seal(gateway.sealing, make_picture(256, 320, 10 + number), edit)
         for name, image in (("sealed", sealed), ("edited", edited)):
             (own / f"{name}.{kind}").write_bytes(image.data)

@@ -22,11 +22,16 @@ class Piece(NamedTuple):
 
 
 def pieces(data: bytes) -> list[Piece]:
-    """PNG chunks, JPEG segments up to the scan, or RIFF chunks."""
+    """PNG chunks, JPEG segments up to the scan, RIFF chunks, boxes of AVIF, or the directory's fields of TIFF."""
     if data.startswith(b"\x89PNG"):
         return _walk(data, 8, lambda at: 12 + int.from_bytes(data[at : at + 4], "big"))
     if data.startswith(b"RIFF"):
         return _walk(data, 12, lambda at: 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1 & ~1))
+    if data[4:8] == b"ftyp":
+        return _walk(data, 0, lambda at: int.from_bytes(data[at : at + 4], "big"))
+    if data.startswith(b"II*\x00"):
+        fields = int.from_bytes(data[4:8], "little") + 2
+        return _walk(data[: fields + 12 * 40], fields, lambda at: 12)
     return _walk(data, 2, lambda at: 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at] == 0xFF else 0)
 
 

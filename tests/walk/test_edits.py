@@ -18,6 +18,7 @@ from policies.findings import Stage
 from policies.loading import load_policy
 from policies.verdicts import Verdict
 from provenance.claims import Source
+from provenance.encoding import encode
 from provenance.sealing import seal
 from tests.inference.tiny_models import save_klein
 from tests.provenance.operators import make_claim, make_gateway
@@ -116,6 +117,8 @@ def test_a_form_that_cannot_be_served_is_refused_by_field_and_leaves_nothing(
 
 
 def test_a_palette_and_an_enlargement_are_done_and_told(house: House) -> None:
+    before = house.left()
+
     answer = Native().ask(house, HARMLESS, palette=["#c81e1e"], upscale=2)
 
     recorded(house, answer, "delivered")
@@ -127,6 +130,8 @@ def test_a_palette_and_an_enlargement_are_done_and_told(house: House) -> None:
     assert told[:3] == ["c2pa.created", "c2pa.adjustedColor", "c2pa.resized.proportional"]
     (image,) = house.rows("select width, height from images where content_id = ?", answer.body["content_id"])
     assert (image["width"], image["height"]) == (2 * SIZE, 2 * SIZE)
+    spent = round(SIZE * SIZE * (1 + 3) / 1000)
+    assert abs(before - house.left() - spent) <= 2, "a step, and the pixels that were added"
 
 
 @pytest.mark.parametrize(
@@ -218,6 +223,22 @@ def test_the_policy_decides_about_tampered_and_reserved_pictures(
         assert decision.verdict is verdict
     silent = eyes.report(Source(png(PLAIN), "image/png"))
     assert {finding.score for finding in silent.findings} == {0.0}
+
+
+def test_words_about_rights_in_the_metadata_are_findings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    eyes = Credentials(make_gateway(tmp_path_factory.mktemp("ours"), "Ours").sealing.reader)
+    words = b"http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED-GENAIMLTRAINING"
+    for content, uses in ((words, ("ai_generative_training",)), (b"<broken", ("unreadable",))):
+        xmp = (
+            b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            b'<rdf:Description xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/"><plus:DataMining>'
+            + content
+            + b"</plus:DataMining></rdf:Description></rdf:RDF></x:xmpmeta>"
+        )
+        data = encode(PLAIN, "image/tiff", 90, xmp)
+        report = eyes.report(Source(data, "image/tiff"))
+        assert report.reserved == uses
+        assert [finding.score for finding in report.findings] == [0.0, 0.5]
 
 
 def test_a_reader_that_breaks_is_a_finding() -> None:
