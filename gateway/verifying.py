@@ -21,7 +21,8 @@ from provenance.log.tables import leaf_of, log_entries
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, RecordMatch, Verification
 from provenance.revocations import Revocation, read_revocation, revocation_id
-from provenance.verification import Lookups, VerifyingParts, compare, verify
+from provenance.tracing import Lookups
+from provenance.verification import VerifyingParts, compare, verify
 from provenance.watermarkers import Pixels, Watermarker
 
 

@@ -8,23 +8,17 @@
 6. conclude  one verdict, and a sentence for every layer
 """
 
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
-
 from provenance.claims import SYSTEM
 from provenance.encoding import Limits, decode
 from provenance.errors import UnreadableImage
-from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, Fingerprint, pdq_distance, sha256
+from provenance.fingerprint import PDQ_LEAST_QUALITY, Fingerprint, sha256
 from provenance.foreign_marks import ForeignMark, ForeignMarks
 from provenance.headers import read_header
 from provenance.labels import embedded, read_labels
-from provenance.likeness import likeness
-from provenance.payload import MARK_BYTES
 from provenance.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
 from provenance.reports import (
     VERDICTS,
@@ -39,21 +33,8 @@ from provenance.reports import (
     about_watermark,
 )
 from provenance.revocations import Revocation, still_counts
-from provenance.watermarkers import Detection, Pixels, Watermarker
-
-
-@dataclass(frozen=True, slots=True)
-class Lookups:
-    """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file. `by_looks`: the nearest one by
-    PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer. `by_points`:
-    candidates by landmarks, for parts of pictures; None if none are recorded. `manifest`: the stored manifest store."""
-
-    by_mark: Callable[[bytes], KnownImage | None]
-    by_sha256: Callable[[str], KnownImage | None]
-    by_looks: Callable[[str], KnownImage | None]
-    original: Callable[[KnownImage], Pixels | None]
-    by_points: Callable[[Pixels], tuple[KnownImage, ...]] | None = None
-    manifest: Callable[[KnownImage], bytes | None] = lambda _: None
+from provenance.tracing import Lookups, compare_with, look_for, look_up
+from provenance.watermarkers import Detection, Watermarker
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +74,7 @@ def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> V
     detection = next((mark for mark in found if mark is not None), None)
     foreign = tuple(mark for reader in parts.foreign for mark in reader.read(pixels))
     # 4 and 5. Look up, and compare.
-    known = _look_up(parts.lookups, digest, credential, detection)
+    known = look_up(parts.lookups, digest, credential, detection)
     delivered = known if known is not None and known.sha256 == digest else None
     if delivered and parts.lookups and credential.state is CredentialState.NOT_PRESENT:
         credential = parts.reader.read(data, header.media_type, parts.lookups.manifest(delivered))
@@ -102,9 +83,9 @@ def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> V
     told = pdq_quality >= PDQ_LEAST_QUALITY
     record, by_looks = None, False
     if parts.lookups is not None and known is not None:
-        record = _compare(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
+        record = compare_with(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
     elif parts.lookups is not None and detection is None:
-        record = _look_for(parts.lookups, pixels, pdq_hash if told else None)
+        record = look_for(parts.lookups, pixels, pdq_hash if told else None)
         by_looks = record is not None
     # 6. Conclude.
     counts = revocation is None or still_counts(revocation, credential, _recorded_at(record))
@@ -125,7 +106,7 @@ def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> V
 def compare(parts: VerifyingParts, lookups: Lookups, known: KnownImage, data: bytes) -> RecordMatch:
     """Step 5 alone, against a record that was found otherwise. Raises `UnreadableImage`."""
     pixels = decode(data, parts.limits)
-    return _compare(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels))
+    return compare_with(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels))
 
 
 def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
@@ -169,65 +150,6 @@ def _revocation(parts: VerifyingParts, credential: Credential) -> Revocation | N
 
 def _recorded_at(record: RecordMatch | None) -> datetime | None:
     return record.known.recorded_at if record is not None and record.same_bytes else None
-
-
-def _look_up(
-    lookups: Lookups | None, digest: str, credential: Credential, detection: Detection | None
-) -> KnownImage | None:
-    if lookups is None:
-        return None
-    marks = [] if detection is None else [detection.mark]
-    if credential.signer_trusted and credential.soft_binding is not None:  # a stranger's manifest may name any mark
-        marks.extend(_mark_in(credential.soft_binding[1]))
-    by_bytes = lookups.by_sha256(digest)
-    return by_bytes or next((known for mark in marks if (known := lookups.by_mark(mark)) is not None), None)
-
-
-def _look_for(lookups: Lookups, pixels: Pixels, pdq_hash: str | None) -> RecordMatch | None:
-    """The record of a picture that looks like this one, found by PDQ or by landmarks. Two must agree: the overlay where
-    the original is kept, else both searches. `pdq_hash`: None for a plain picture."""
-    near = None if pdq_hash is None else lookups.by_looks(pdq_hash)
-    pointed = () if lookups.by_points is None else lookups.by_points(pixels)
-    for known in dict.fromkeys((near, *pointed)):
-        if known is None:
-            continue
-        distance = None if pdq_hash is None else pdq_distance(known.pdq, pdq_hash)
-        original = lookups.original(known)
-        if original is not None:
-            laid = likeness(pixels, original)
-            if laid.same:
-                same_pixels = np.array_equal(pixels, original)
-                return RecordMatch(known, False, distance, True, laid.overlay, same_pixels)
-        elif known == near and (lookups.by_points is None or known in pointed):
-            return RecordMatch(known, False, distance, True)
-    return None
-
-
-def _mark_in(value: str) -> list[bytes]:
-    """The mark that a soft binding of ours names, if it is one."""
-    try:
-        mark = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        return []
-    return [mark] if len(mark) == MARK_BYTES else []
-
-
-def _compare(
-    lookups: Lookups, known: KnownImage, digest: str, pixels: Pixels, pdq_hash: str, pdq_quality: int
-) -> RecordMatch:
-    same_bytes = known.sha256 == digest
-    if same_bytes:
-        return RecordMatch(known, same_bytes, 0, True)
-    plain = min(known.pdq_quality, pdq_quality) < PDQ_LEAST_QUALITY
-    distance = None if plain else pdq_distance(known.pdq, pdq_hash)
-    alike = True if distance is not None and distance <= PDQ_MATCH_DISTANCE else None
-    original = lookups.original(known)
-    if original is None:
-        return RecordMatch(known, same_bytes, distance, alike or (None if distance is None else False))
-    if np.array_equal(pixels, original):
-        return RecordMatch(known, same_bytes, distance, True, same_pixels=True)
-    laid = likeness(pixels, original)
-    return RecordMatch(known, same_bytes, distance, alike or laid.same, laid.overlay, same_pixels=False)
 
 
 def _conclude(

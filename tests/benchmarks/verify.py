@@ -39,7 +39,8 @@ from provenance.manifest import definition
 from provenance.reports import KnownImage
 from provenance.sealing import seal
 from provenance.signing import ManifestSigner
-from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.tracing import Lookups
+from provenance.verification import VerifyingParts, verify
 from provenance.watermarkers import Pixels
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import Timing, interleave

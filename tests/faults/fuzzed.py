@@ -22,7 +22,8 @@ from provenance.library_watermark import LibraryWatermark
 from provenance.reading import ManifestReader
 from provenance.reports import KnownImage, Verdict
 from provenance.tile_watermark import TileWatermark
-from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.tracing import Lookups
+from provenance.verification import VerifyingParts, verify
 from tests.faults.mutations import mutate
 from tests.provenance.anatomy import boxes, store_of
 

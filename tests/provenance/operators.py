@@ -13,7 +13,8 @@ from provenance.reading import ManifestReader
 from provenance.reports import KnownImage
 from provenance.sealing import SealingParts
 from provenance.signing import LocalSigner, ManifestSigner
-from provenance.verification import Lookups, VerifyingParts
+from provenance.tracing import Lookups
+from provenance.verification import VerifyingParts
 from provenance.watermarkers import Pixels
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -14,7 +14,8 @@ from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
 from provenance.landmarks import LEAST_VOTES, POINTS, as_row, asked, landmarks, votes
 from provenance.likeness import likeness
 from provenance.reports import KnownImage, Verdict
-from provenance.verification import Lookups, VerifyingParts, verify
+from provenance.tracing import Lookups
+from provenance.verification import VerifyingParts, verify
 from provenance.watermarkers import Pixels
 from tests.provenance.operators import Gateway
 from tests.provenance.pictures import make_picture, photographs
