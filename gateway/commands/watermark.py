@@ -16,7 +16,7 @@ _MEASURING_KEY = {"id": "measuring", "hex": "6d6561737572696e67206f6e6c792c206e6
 """For the report alone: schemes with keys are measured with this one, so that runs can be repeated."""
 
 _LARGE = 1024 * 1024
-_POOL_EVERY = 3
+_POOL_EVERY = 5
 
 
 @watermark_app.callback()
