@@ -81,7 +81,7 @@ class TileWatermark:
     name = "tile"
     version = "1"
     algorithm = "dev.fluxgate.tile.1"
-    strengths: tuple[float, ...] = (1.0, 1.12, 1.26, 1.41, 1.58, 1.78, 2.0)
+    strengths: tuple[float, ...] = (1.0, 1.12, 1.26, 1.41, 1.58, 1.78, 2.0)  # steps of 1 dB
     min_pixels = 256 * 256
     marks = True
 

@@ -39,8 +39,8 @@ _TWO: Final = (0, 2)  # what a spectrum cannot tell apart
 Straight = tuple[Plane, npt.NDArray[np.float64]]
 
 PATIENCE: Final = 120.0
-"""Work that one search may do after the ladder's first three rungs, in milliseconds of one core of 2024. Of 1,100 marks
-that were read at 1024 x 1024, one had needed more than 80."""
+"""Work that one search may do beyond looking at the picture as it is, in milliseconds of one core of 2024. Of some
+1,100 marks that were read at 1024 x 1024, one had needed more than 80."""
 
 _WARPING: Final = 12.0  # of 512 x 512 samples; in proportion for others
 _FOLLOWING: Final = 30.0
@@ -56,11 +56,10 @@ CLEAR: Final = 4.6
 """Clarity from which a grid is worth reading; the highest of 16,384 noise values lies at about 4.3."""
 
 SURPLUS: Final = 2.8
-"""Surplus from which evidence is worth decoding; a mark that can be decoded has at least 4."""
-
+"""Surplus from which evidence is worth decoding; few marks that can be decoded have less than 3."""
 
 PROMISING: Final = 57.0
-"""Score from which a candidate's picture is also whitened and tracked; the best of unmarked pictures reach 56."""
+"""Score from which a candidate is straightened first, and also whitened; the best of unmarked pictures reach 56."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,9 @@ class Search:
             planes.append(Plane(normalise(half)))
             if found := self._unscaled(planes[-1], half):
                 return found
-        return self._bent_or_scaled(luma.astype(np.float32), planes[0])
+        return self._reshaped(luma.astype(np.float32), planes[0])
 
-    def _bent_or_scaled(self, picture: Floats, whole: Plane) -> Found | None:
+    def _reshaped(self, picture: Floats, whole: Plane) -> Found | None:
         candidates = find_candidates(picture, 6)
         likely = [candidate for candidate in candidates if candidate.score >= PROMISING]
         # 4. Synchronised.
@@ -153,7 +152,7 @@ class Search:
             if not self._spend(_FOLLOWING, plane.rough):
                 return None
             bend = follow(plane.rough, pattern)
-            if bend.clarity < least:
+            if not bend.clarity >= least:  # which is also what no number is
                 return None
             back = back @ bend.back
             warped = warp(picture, back, plane.rough.shape)

@@ -201,8 +201,9 @@ def test_tiny_and_drawn_out_pictures_carry_nothing(shape: tuple[int, int]) -> No
     assert WATERMARK.detect(np.full((*shape, 3), 7, np.uint8)) is None
 
 
-def test_noise_carries_nothing() -> None:
-    assert WATERMARK.detect(np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)) is None
+@pytest.mark.parametrize("shape", [(640, 640), (40, 6000), (2500, 130)])
+def test_noise_carries_nothing(shape: tuple[int, int]) -> None:
+    assert WATERMARK.detect(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)) is None
 
 
 def test_keys_come_from_files_too_and_never_show(tmp_path: Path, marked: Pixels) -> None:
