@@ -30,7 +30,8 @@ def write_report(
     parts: list[str | Table] = ["# What the watermarks survive", *notes, f"Made by `{command}`."]
     parts += [
         "Each cell is the share of pictures whose exact mark was read, with Wilson's 95 % interval; one attack of each "
-        "kind per picture. Times are CPU milliseconds of one process, median.",
+        "kind per picture. Times are CPU milliseconds of one process, median; they swing with what else the machine "
+        "does, so compare them within a run.",
         "## Quality and time",
         _quality(measured),
         "## False marks",
