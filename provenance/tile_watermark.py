@@ -81,7 +81,7 @@ class TileWatermark:
     name = "tile"
     version = "1"
     algorithm = "dev.fluxgate.tile.1"
-    strengths: tuple[float, ...] = (1.0, 1.4, 2.0)
+    strengths: tuple[float, ...] = (1.0, 1.12, 1.26, 1.41, 1.58, 1.78, 2.0)  # steps of 1 dB
     min_pixels = 256 * 256
     marks = True
 
@@ -110,12 +110,12 @@ class TileWatermark:
         word = encode(to_bits(protect(mark, self._options.mark_bytes)))
         for candidate in (known for known in self.strengths if known >= strength):
             marked, margins = self._mark(pixels, word, candidate, None)
-            if self._holds(marked, word, margins):
+            if self._holds(marked, mark, word, margins):
                 return marked
             # Informed embedding: say louder what the picture itself contradicts, quieter what it says anyway. Only
             # where it is needed: it takes away the energy by which the place of a crop is found.
             marked, margins = self._mark(pixels, word, candidate, _emphasis(margins))
-            if self._holds(marked, word, margins):
+            if self._holds(marked, mark, word, margins):
                 return marked
         raise MarkUnreadable(f"{self.name}: this picture does not hold the mark at any permitted strength")
 
@@ -137,15 +137,18 @@ class TileWatermark:
         plane = Plane(normalise(half_plane(cv2.cvtColor(marked, cv2.COLOR_RGB2GRAY), scale)))
         return agreement(plane, self._patterns[0], word)
 
-    def _holds(self, marked: Pixels, word: Bits, margins: Floats) -> bool:
-        """Whether a fresh mark reads with room to spare; that of a small picture, through ordinary JPEG."""
+    def _holds(self, marked: Pixels, mark: bytes, word: Bits, margins: Floats) -> bool:
+        """Whether a fresh mark reads with room to spare; that of a small picture, after ordinary JPEG too."""
         if _share_right(margins) < _RIGHT:
             return False
         if canonical_scale(*marked.shape[:2]) >= 1:
             return True
         copy = decode_own(encode_file(marked, "image/jpeg", _ORDINARY_JPEG), "image/jpeg")
         clarity, margins = self._read_back(copy, word)
-        return clarity >= _CLEAR and _share_right(margins) >= _RIGHT_AFTER_JPEG
+        if clarity < _CLEAR or _share_right(margins) < _RIGHT_AFTER_JPEG:
+            return False
+        found = self.detect(copy)
+        return found is not None and found.mark == mark
 
     def detect(self, pixels: Pixels) -> Detection | None:
         """See `Watermarker.detect`. `certainty`: from 0 (guesses) to 1, of the code bits before decoding."""

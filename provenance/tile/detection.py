@@ -3,11 +3,12 @@
 1. as it is      the picture's own size tells the scale; eight orientations
 2. whitened      the same after raising what blur took
 3. pilot gone    the place where an uncut picture's grid lies, even if no pilot shows
-4. synchronised  the likeliest scales, angles and squeezes; each is warped once
-5. tracked       where the pilot shows but the data does not speak: follow the grid as it bends
+4. synchronised  scales, angles and squeezes that stand out in the spectrum; each is warped once
+5. tracked       a whole picture that bends, as in a photograph of a screen: follow the grid
+6. what is left  less likely scales and angles, and bends on top of them
 
 Every attempt to decode is counted. An unmarked picture passes the 32-bit checksum with probability at most
-attempts x list paths x 2 signs / 2^32: with 64 attempts and 8 paths 2.4e-7 for the whole search over all keys.
+attempts x list paths x 2 signs / 2^32: with 32 attempts and 8 paths 1.2e-7 for the whole search over all keys.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +24,11 @@ from provenance.tile.embedding import canonical_scale
 from provenance.tile.pattern import Pattern
 from provenance.tile.plane import normalise, whiten
 from provenance.tile.reading import ALIGNED, Evidence, Grid, Plane, find_grids, gather_evidence
-from provenance.tile.synchronisation import find_candidates
+from provenance.tile.synchronisation import Candidate, find_candidates
 from provenance.tile.tracking import follow
 from provenance.tile.warping import rectify, rough_plane, warp
 
-ATTEMPTS: Final = 64
+ATTEMPTS: Final = 32
 """How often one search may decode, over all keys."""
 
 PATHS: Final = 8
@@ -38,17 +39,30 @@ CHANCE: Final = ATTEMPTS * PATHS * 2 / 2**32
 _ALL: Final = tuple(range(8))
 _TWO: Final = (0, 2)  # what a spectrum cannot tell apart
 
+Straight = tuple[Plane, npt.NDArray[np.float64]]
+
+PATIENCE: Final = 120.0
+"""Work that one search may do beyond looking at the picture as it is, in milliseconds of one core of 2024. Of some
+1,100 marks that were read at 1024 x 1024, one had needed more than 80."""
+
+_WARPING: Final = 12.0  # of 512 x 512 samples; in proportion for others
+_FOLLOWING: Final = 30.0
+_DECODING: Final = 5.0
+_WHOLE: Final = 512 * 512
+
+_BENDS_CLEARLY: Final = (4.8, 5.2, 5.6)
+"""Clarity from which a bend is worth straightening, the first, second and third time; unmarked pictures reach 6."""
+
 _UNCUT: Final = Grid(0.0, 0, ALIGNED)
 
 CLEAR: Final = 4.6
 """Clarity from which a grid is worth reading; the highest of 16,384 noise values lies at about 4.3."""
 
 SURPLUS: Final = 2.8
-"""Surplus from which evidence is worth decoding; a mark that can be decoded has at least 4."""
-
+"""Surplus from which evidence is worth decoding; few marks that can be decoded have less than 3."""
 
 PROMISING: Final = 57.0
-"""Score from which a candidate's picture is also whitened and tracked; the best of unmarked pictures reach 56."""
+"""Score from which a candidate is straightened first, and also whitened; the best of unmarked pictures reach 56."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +85,41 @@ class Search:
         self._bits = bits
         self._accept = accept
         self.attempts = 0
+        self.patience = PATIENCE
 
     def run(self, luma: npt.NDArray[np.uint8]) -> Found | None:
         """`luma`: (height, width). None if no mark was found within the permitted attempts."""
         scale = canonical_scale(*luma.shape)
+        planes = []
         for likely in (scale,) if scale >= 1 else (scale, 1.0):  # a small picture may be a cut of a larger one
-            if found := self._unscaled(half_plane(luma, likely)):
+            half = half_plane(luma, likely)
+            planes.append(Plane(normalise(half)))
+            if found := self._unscaled(planes[-1], half):
                 return found
-        # 4 and 5. Synchronised, tracked.
-        return self._synchronise(luma.astype(np.float32))
+        return self._reshaped(luma.astype(np.float32), planes[0])
 
-    def _unscaled(self, plane: Floats) -> Found | None:
+    def _reshaped(self, picture: Floats, whole: Plane) -> Found | None:
+        candidates = find_candidates(picture, 6)
+        likely = [candidate for candidate in candidates if candidate.score >= PROMISING]
+        # 4. Synchronised.
+        straightened: list[Straight] = []
+        for candidate in likely:
+            if found := self._straighten(picture, candidate, straightened):
+                return found
+        # 5. Tracked.
+        if found := self._track(picture, whole, _enlarging(picture.shape, whole.rough.shape)):
+            return found
+        # 6. What is left.
+        for candidate in candidates[len(likely) :]:
+            if found := self._straighten(picture, candidate, straightened):
+                return found
+        for plane, back in straightened[:2]:
+            if found := self._track(picture, plane, back):
+                return found
+        return None
+
+    def _unscaled(self, rough: Plane, plane: Floats) -> Found | None:
         # 1. As it is.
-        rough = Plane(normalise(plane))
         if found := self._read(rough, _ALL, count=1):
             return found
         # 2. Whitened.
@@ -95,33 +131,33 @@ class Search:
                 return found
         return None
 
-    def _synchronise(self, picture: Floats) -> Found | None:
-        bent = []
-        for candidate in find_candidates(picture, 6):
-            straight = rectify(picture, candidate.matrix)
-            if straight is None:
-                continue
-            plane, back = straight
-            rough = Plane(rough_plane(plane, back, picture.shape, whitened=False))
-            if found := self._read(rough, _TWO, count=2):
+    def _straighten(self, picture: Floats, candidate: Candidate, straightened: list[Straight]) -> Found | None:
+        straight = rectify(picture, candidate.matrix)
+        if straight is None or not self._spend(_WARPING, straight[0]):
+            return None
+        plane, back = straight
+        rough = Plane(rough_plane(plane, back, picture.shape, whitened=False))
+        straightened.append((rough, back))
+        if found := self._read(rough, _TWO, count=2):
+            return found
+        if candidate.score < PROMISING or not self._spend(_WARPING, plane):
+            return None
+        return self._read(Plane(rough_plane(plane, back, picture.shape, whitened=True)), _TWO, count=2)
+
+    def _track(self, picture: Floats, plane: Plane, back: npt.NDArray[np.float64]) -> Found | None:
+        for pattern in self._patterns:
+            if found := self._follow(picture, plane, back, pattern):
                 return found
-            if candidate.score < PROMISING:
-                continue
-            bent.append((rough, back))
-            if found := self._read(Plane(rough_plane(plane, back, picture.shape, whitened=True)), _TWO, count=2):
-                return found
-        for rough, back in bent[:2]:
-            for pattern in self._patterns:
-                if found := self._track(picture, rough, back, pattern):
-                    return found
         return None
 
-    def _track(self, picture: Floats, plane: Plane, back: npt.NDArray[np.float64], pattern: Pattern) -> Found | None:
-        for _ in range(3):
-            better = follow(plane, pattern)
-            if better is None:
+    def _follow(self, picture: Floats, plane: Plane, back: npt.NDArray[np.float64], pattern: Pattern) -> Found | None:
+        for least in _BENDS_CLEARLY:
+            if not self._spend(_FOLLOWING, plane.rough):
                 return None
-            back = back @ better
+            bend = follow(plane.rough, pattern)
+            if not bend.clarity >= least:  # which is also what no number is
+                return None
+            back = back @ bend.back
             warped = warp(picture, back, plane.rough.shape)
             plane = Plane(rough_plane(warped, back, picture.shape, whitened=False))
             if found := self._read(plane, _TWO, count=1):
@@ -129,18 +165,19 @@ class Search:
         return None
 
     def _read(self, plane: Plane, orientations: tuple[int, ...], count: int) -> Found | None:
-        for pattern in self._patterns:
-            for grid in find_grids(plane, pattern, orientations, count):
-                if grid.clarity < CLEAR:
-                    continue
-                if found := self._decode(pattern, gather_evidence(plane, pattern, grid, 2), clear=True):
-                    return found
+        # The clearest first, whichever key it belongs to: with many keys, the others are chance.
+        grids = [(grid, key) for key in self._patterns for grid in find_grids(plane, key, orientations, count)]
+        for grid, pattern in sorted(grids, key=lambda found: -found[0].clarity):
+            if grid.clarity < CLEAR:
+                break
+            if found := self._decode(pattern, gather_evidence(plane, pattern, grid, 2), clear=True):
+                return found
         return None
 
     def _decode(self, pattern: Pattern, spoken: list[Evidence], *, clear: bool) -> Found | None:
         for evidence in spoken:
             worth = evidence.surplus >= SURPLUS or (evidence.uncut and clear)
-            if not worth or self.attempts >= ATTEMPTS:
+            if not worth or self.attempts >= ATTEMPTS or not self._spend(_DECODING, None):
                 continue
             self.attempts += 1
             for heard in decode(evidence.llr, self._bits, PATHS):
@@ -151,9 +188,23 @@ class Search:
                         return Found(mark, pattern.key_id, evidence.surplus, wrong, self.attempts)
         return None
 
+    def _spend(self, effort: float, plane: Floats | None) -> bool:
+        """Whether there is patience left for this much work, over all of `plane` if given; if so, it is taken."""
+        effort *= 1 if plane is None else plane.size / _WHOLE
+        if effort > self.patience:
+            return False
+        self.patience -= effort
+        return True
+
 
 def half_plane(luma: npt.NDArray[np.uint8], scale: float) -> Floats:
     """A picture at half its canonical size, if it has `scale` pixels per canonical pixel."""
     height, width = luma.shape
     size = (max(1, round(width / scale / 2)), max(1, round(height / scale / 2)))
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _enlarging(picture: tuple[int, ...], plane: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """(3, 3): places of a picture's plane to those of the picture, both counted from the middle of the first sample."""
+    down, across = picture[0] / plane[0], picture[1] / plane[1]
+    return np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])

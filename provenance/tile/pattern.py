@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from provenance.tile import keystream
 from provenance.tile.code import LENGTH, Bits, Floats
+from provenance.tile.transforms import irfft2
 
 TILE: Final = 128
 """Side of a tile in canonical pixels: those of the picture, or of its 1024 x 1024 equivalent if it is larger."""
@@ -134,7 +135,8 @@ class Pattern:
 
 def _synthesise(bins: npt.NDArray[np.intp], values: npt.NDArray[Any]) -> Floats:
     """The (128, 128) tile of unit variance with these Fourier coefficients."""
-    spectrum = np.zeros((TILE, TILE), np.complex128)
-    spectrum[bins[:, 0] % TILE, bins[:, 1] % TILE] = values
-    tile = np.fft.ifft2(spectrum).real
+    spectrum = np.zeros((TILE, TILE // 2 + 1), np.complex64)
+    spectrum[bins[:, 0] % TILE, bins[:, 1]] = values
+    spectrum[:, 0] *= 2  # the other columns stand for their mirror images too
+    tile = irfft2(spectrum, (TILE, TILE))
     return np.asarray(tile / tile.std(), np.float32)

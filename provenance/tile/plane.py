@@ -11,7 +11,7 @@ from provenance.tile.pattern import PLANE_TILE
 from provenance.tile.transforms import Complexes, fast_length, irfft2, rfft2
 
 _HIGH_PASS_SIGMA: Final = 1.25
-_WINDOW: Final = (13, 13)
+_WINDOW: Final = (5, 5)
 
 
 def normalise(plane: Floats) -> Floats:

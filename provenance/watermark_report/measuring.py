@@ -68,7 +68,7 @@ def measure(
     """Runs the whole table for one scheme. Times are CPU time of this process, all threads included."""
     measured = Measured(label, width, height)
     for picture in pictures:
-        progress(f"{label} {width}x{height}: {picture.name}")
+        progress(picture.name)
         _unmarked(measured, scheme, picture, attacks)
         quality = measured.quality.setdefault(picture.kind, Quality())
         before = time.process_time()

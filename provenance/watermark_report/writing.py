@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from provenance.watermark_report.attacks import Attack
+from provenance.watermark_report.keys import Pool, Timing
 from provenance.watermark_report.measuring import Cell, Measured, Quality
 from provenance.watermark_report.plots import bars
 from provenance.watermark_report.statistics import wilson
@@ -16,19 +17,28 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def write_report(
-    folder: Path, measured: Sequence[Measured], attacks: Sequence[Attack], command: str, notes: Sequence[str]
+    folder: Path,
+    measured: Sequence[Measured],
+    attacks: Sequence[Attack],
+    command: str,
+    notes: Sequence[str],
+    timings: Sequence[Timing] = (),
+    pool: Pool | None = None,
 ) -> None:
     """Three kinds of files in `folder`, which is made if it is not there. `notes`: paragraphs for the introduction."""
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[str | Table] = ["# What the watermarks survive", *notes, f"Made by `{command}`."]
     parts += [
         "Each cell is the share of pictures whose exact mark was read, with Wilson's 95 % interval; one attack of each "
-        "kind per picture. Times are CPU milliseconds of one process, median.",
+        "kind per picture. Times are CPU milliseconds of one process, median; they swing with what else the machine "
+        "does, so compare them within a run.",
         "## Quality and time",
         _quality(measured),
         "## False marks",
-        _false_marks(measured),
+        _false_marks(measured, pool),
     ]
+    if timings:
+        parts += ["## Time by number of keys, 1024 x 1024", _keys(timings)]
     for kind, title in _KINDS.items():
         for size in dict.fromkeys((run.width, run.height) for run in measured):
             runs = [run for run in measured if (run.width, run.height) == size and kind in run.quality]
@@ -64,15 +74,19 @@ def _qualities(quality: Quality) -> list[str]:
     ]
 
 
-def _false_marks(measured: Sequence[Measured]) -> Table:
+def _false_marks(measured: Sequence[Measured], pool: Pool | None) -> Table:
     rows = []
     for run in measured:
         _, high = wilson(run.false_marks, run.searches)
         found = f"{run.false_marks} of {run.searches}"
         rows.append(
-            [run.scheme, f"{run.width} x {run.height}", found, f"{high:.1e}", _median(run.unmarked_milliseconds)]
+            [run.scheme, f"{run.width} x {run.height}", found, f"{high:.1e}", _spread(run.unmarked_milliseconds)]
         )
-    return ["scheme", "size", "found in unmarked", "measured rate below (97.5 %)", "ms to say no"], rows
+    if pool is not None:
+        _, high = wilson(pool.found, pool.searches)
+        found = f"{pool.found} of {pool.searches}"
+        rows.append([f"tile, {pool.keys} keys at once", "512 x 512", found, f"{high:.1e}", _spread(pool.milliseconds)])
+    return ["scheme", "size", "found in unmarked", "measured rate below (97.5 %)", "ms to say no, median / most"], rows
 
 
 def _survival(runs: Sequence[Measured], kind: str, attacks: Sequence[Attack]) -> Table:
@@ -101,6 +115,19 @@ def _share(count: tuple[int, int]) -> str:
 
 def _median(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.0f}" if values else ""
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.0f} / {max(values):.0f}" if values else ""
+
+
+def _keys(timings: Sequence[Timing]) -> Table:
+    attacks = list(timings[0].read)
+    rows = []
+    for timing in timings:
+        took = [_median(timing.read[name]) for name in attacks]
+        rows.append([str(timing.keys), f"{timing.found} of {timing.searched}", *took, _spread(timing.unmarked)])
+    return ["keys", "read", *(f"ms, {name}" for name in attacks), "ms to say no, median / most"], rows
 
 
 def _plot(runs: Sequence[Measured], kind: str, attacks: Sequence[Attack], title: str) -> str:

@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 
 from gateway.commands.watermark import watermark_app
 from provenance.errors import MarkUnreadable
+from provenance.tile_watermark import TileKey, TileWatermark
 from provenance.watermark_report.attacks import ATTACKS
+from provenance.watermark_report.keys import search_unmarked, time_keys
 from provenance.watermark_report.measuring import MARK, measure
 from provenance.watermark_report.pictures import Picture, flat_art, photographs
 from provenance.watermark_report.statistics import flat_rms, psnr_db, ssim, wilson
+from provenance.watermark_report.stock import StockWatermark
 from provenance.watermark_report.writing import write_report
 from provenance.watermarkers import Detection, Pixels
 from tests.provenance.pictures import jpeg, make_picture
@@ -115,6 +118,39 @@ def test_the_command_writes_a_report(tmp_path: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert "JPEG 90" in (out / "REPORT.md").read_text()
+
+
+def test_the_tile_mark_is_read_from_several_times_as_many_copies_as_the_stock_one() -> None:
+    pictures = [Picture(f"made {seed}", "photo", seed, make_picture(512, 512, seed)) for seed in (11, 12)]
+    names = ("JPEG 50", "JPEG 30", "noise 20", "resize x0.5", "crop 25 %", "rotate 15", "flip, x0.7", "perspective 3")
+    attacks = [attack for attack in ATTACKS if attack.name.startswith(names)]
+    key = TileKey.model_validate({"id": "test", "hex": "5a" * 32})
+    tile = TileWatermark(TileWatermark.Options(keys=(key,)))
+
+    read = []
+    for scheme in (tile, StockWatermark("dwtDctSvd")):
+        run = measure(scheme.name, scheme, pictures, attacks, width=512, height=512, progress=lambda line: None)
+        read.append(sum(cell.count()[0] for cell in run.cells.values()))
+
+    ours, theirs = read
+    assert ours >= 4 * max(theirs, 1)
+    assert ours >= 0.9 * len(pictures) * len(attacks)
+
+
+def test_time_and_false_marks_are_counted_for_every_number_of_keys(tmp_path: Path) -> None:
+    pictures = [Picture("made", "photo", 0, make_picture(300, 300, 1))]
+
+    timings = time_keys(pictures, lambda name: None)
+    pool = search_unmarked(
+        pictures, [attack for attack in ATTACKS if attack.name in ("none", "flip")], lambda name: None
+    )
+    write_report(tmp_path, [], [], "a command", [], timings, pool)
+
+    assert [(timing.keys, len(timing.unmarked)) for timing in timings] == [(1, 1), (10, 1), (100, 1)]
+    assert all(timing.read["none"] and timing.found for timing in timings)
+    assert (pool.searches, pool.found) == (2, 0)
+    assert "| 100 | " in (tmp_path / "REPORT.md").read_text()
+    assert "0 of 2" in (tmp_path / "REPORT.md").read_text()
 
 
 @pytest.mark.parametrize(

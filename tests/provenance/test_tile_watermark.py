@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from provenance.errors import MarkUnreadable
-from provenance.tile.detection import ATTEMPTS, PATHS
+from provenance.tile.detection import ATTEMPTS, PATHS, PATIENCE, Search
+from provenance.tile.pattern import Pattern
 from provenance.tile_watermark import TileKey, TileWatermark
-from provenance.watermark_report.attacks import ATTACKS
+from provenance.watermark_report.attacks import ATTACKS, tilted
 from provenance.watermark_report.pictures import flat_art
 from provenance.watermark_report.statistics import flat_rms, psnr_db, ssim
 from provenance.watermarkers import Pixels
@@ -74,7 +75,7 @@ def test_the_mark_is_hardly_there_to_see(original: Pixels, marked: Pixels) -> No
         "none", "JPEG 50", "JPEG 30", "WebP 80", "contrast x0.5", "grey", "noise 20", "median 5", "blur 2", "text",
         "logo 8 %", "resize x0.35", "resize x0.75", "resize x2.0", "width x0.9", "crop 25 %", "crop 10 %",
         "crop 50 %, x0.6", "rotate 0.5", "rotate 15", "rotate 45", "rotate 90", "flip", "flip, x0.7, JPEG 70",
-        "screenshot", "social media", "print and scan", "perspective 1 %",
+        "screenshot", "social media", "print and scan", "perspective 1 %", "perspective 3 %",
     ],
 )  # fmt: skip
 def test_a_copy_is_still_read_after(name: str, marked: Pixels) -> None:
@@ -93,6 +94,14 @@ def test_pictures_of_256_pixels_are_still_read_after(name: str) -> None:
     assert read(after(name, small)) == MARK
 
 
+def test_a_small_bent_copy_is_straightened_by_its_own_grid() -> None:
+    small = WATERMARK.embed(make_picture(512, 512, seed=6), MARK, 1.0)
+
+    for seed in range(4):
+        bent = tilted(small, 0.03, np.random.default_rng(seed))
+        assert read(bent) == MARK, seed
+
+
 def test_large_pictures_are_read_at_their_size_and_made_small() -> None:
     large = WATERMARK.embed(make_picture(1600, 2500, seed=5), MARK, 1.0)
 
@@ -105,8 +114,21 @@ def test_an_unmarked_picture_carries_nothing(name: str, original: Pixels) -> Non
     assert WATERMARK.detect(after(name, original)) is None
 
 
+@pytest.mark.parametrize("name", ["none", "JPEG 20"])
+def test_a_search_in_vain_stops_when_its_patience_is_spent(name: str) -> None:
+    (art,) = [picture.pixels for picture in flat_art(1, 1024, 1024)]
+    grey = cv2.cvtColor(after(name, art), cv2.COLOR_RGB2GRAY)
+    accepted: list[object] = []
+    search = Search([Pattern("a", b"k" * 16)], 96, lambda message: accepted.append(message))
+
+    assert search.run(grey) is None
+    assert 0 <= search.patience < PATIENCE
+    assert search.attempts <= PATIENCE / 5
+    assert len(accepted) <= search.attempts * PATHS * 2
+
+
 def test_the_bound_on_false_marks_is_the_one_that_is_promised() -> None:
-    assert ATTEMPTS * PATHS * 2 / 2**32 <= 2.4e-7
+    assert ATTEMPTS * PATHS * 2 / 2**32 <= 1.2e-7
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (30, 90, 200)])
@@ -179,8 +201,9 @@ def test_tiny_and_drawn_out_pictures_carry_nothing(shape: tuple[int, int]) -> No
     assert WATERMARK.detect(np.full((*shape, 3), 7, np.uint8)) is None
 
 
-def test_noise_carries_nothing() -> None:
-    assert WATERMARK.detect(np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)) is None
+@pytest.mark.parametrize("shape", [(640, 640), (40, 6000), (2500, 130)])
+def test_noise_carries_nothing(shape: tuple[int, int]) -> None:
+    assert WATERMARK.detect(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)) is None
 
 
 def test_keys_come_from_files_too_and_never_show(tmp_path: Path, marked: Pixels) -> None:
