@@ -168,6 +168,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "profiles": list(labels.profiles),
                 **{field: labels.fields.get(field) for field in _LABEL_FIELDS},
                 "aigc": dict(labels.aigc) or None,
+                "confidence": confidence.of_labels(labels, credential),
                 "explanation": said["labels"],
             },
             "watermark": {

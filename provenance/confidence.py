@@ -3,6 +3,7 @@
 A layer that found nothing has confidence 0: it vouches for nothing. None: it cannot tell, or the part does not say.
 
 - metadata    1 if the credential's signature and hashes hold for this file. Whose it is, its state says.
+- labels      that of the metadata, which covers them; 0 without a credential.
 - watermark   1 less the probability that the whole search mistakes an unmarked picture: it carries *a* mark, which can
               have been copied from another picture.
 - record      1 less the bound below of the probability that a different picture is taken for the recorded one.
@@ -15,6 +16,7 @@ from typing import Final
 
 from provenance.fingerprint import PDQ_MATCH_DISTANCE
 from provenance.foreign_marks import ForeignMark
+from provenance.labels import Labels
 from provenance.reading import Credential, CredentialState
 from provenance.reports import RecordMatch
 from provenance.watermarkers import Detection
@@ -29,6 +31,12 @@ _MISTAKEN_BY_OVERLAY: Final = 0.088
 def of_metadata(credential: Credential) -> float:
     """That the file is as its signer left it."""
     return 1.0 if credential.state in (CredentialState.TRUSTED, CredentialState.VALID) else 0.0
+
+
+def of_labels(labels: Labels, credential: Credential) -> float:
+    """That the labels are as their writer left them: as sure as the credential that covers them; without one, anybody
+    can have written them."""
+    return of_metadata(credential) if labels.fields or labels.aigc else 0.0
 
 
 def of_watermark(detection: Detection | None) -> float | None:

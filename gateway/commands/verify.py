@@ -72,7 +72,7 @@ def _say(found: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(found['verdict'].replace('_', ' '))}[/bold]: {escape(found['summary'])}")
     for name, layer in found.get("layers", {}).items():
-        sure = f" Confidence {layer['confidence']:.7g}." if layer.get("confidence") else ""
+        sure = f" Confidence {layer['confidence']:.7g}." if layer["confidence"] else ""
         console.print(f"  {name:<10} {escape(layer['explanation'])}{sure}")
 
 

@@ -190,6 +190,8 @@ async def test_orders_called_off_while_waiting_are_dropped_at_their_turn() -> No
     await until(lambda: served.depth == 4)
     called_off.set()
     by_leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await by_leaving
     engine.go.set()
     await first
     await last
