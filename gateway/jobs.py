@@ -203,11 +203,12 @@ class Jobs:
             if row is None:
                 return
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
+            policy = self._parts.rulebook.policy_for(who.tenant)
             await self._parts.pictures.sweep(row.id)
             try:
                 request = _unpack(self._parts.vault.open(row.order, row.id))
             except VaultError as failure:
-                await self._parts.records.failed(Case(_remainder(row), who, self._parts.policy, row.attempt), failure)
+                await self._parts.records.failed(Case(_remainder(row), who, policy, row.attempt), failure)
                 continue
             if row.attempt <= MAX_ATTEMPTS:
                 log.info("job %s taken over, attempt %d", row.id, row.attempt)
@@ -215,7 +216,7 @@ class Jobs:
                 if row.cancel_requested:
                     self._running[row.id].cancel.set()
             else:
-                await self._parts.records.failed(Case(request, who, self._parts.policy, row.attempt), Interrupted())
+                await self._parts.records.failed(Case(request, who, policy, row.attempt), Interrupted())
 
     def _claim_abandoned(self) -> Row[tuple[object, ...]] | None:
         now = self._clock()

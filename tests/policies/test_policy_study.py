@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from policies.comparison import OTHER, differences, ladder
+from policies.comparison import differences, ladder
 from policies.evaluate import evaluate
 from policies.findings import Category, Finding, Stage
 from policies.loading import load_policy
+from policies.policy import OTHER
 from policies.verdicts import Verdict
 from tests.policies.house_policy import POLICY, write_policy
 
