@@ -203,12 +203,11 @@ class Jobs:
             if row is None:
                 return
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
-            policy = self._parts.rulebook.policy_for(who.tenant)
             await self._parts.pictures.sweep(row.id)
             try:
                 request = _unpack(self._parts.vault.open(row.order, row.id))
             except VaultError as failure:
-                await self._parts.records.failed(Case(_remainder(row), who, policy, row.attempt), failure)
+                await self._parts.records.failed(self._case(_remainder(row), who, row.attempt), failure)
                 continue
             if row.attempt <= MAX_ATTEMPTS:
                 log.info("job %s taken over, attempt %d", row.id, row.attempt)
@@ -216,7 +215,10 @@ class Jobs:
                 if row.cancel_requested:
                     self._running[row.id].cancel.set()
             else:
-                await self._parts.records.failed(Case(request, who, policy, row.attempt), Interrupted())
+                await self._parts.records.failed(self._case(request, who, row.attempt), Interrupted())
+
+    def _case(self, request: ImageRequest, who: Principal, attempt: int) -> Case:
+        return Case(request, who, self._parts.rulebook.policy_for(who.tenant, request.tolerance), attempt)
 
     def _claim_abandoned(self) -> Row[tuple[object, ...]] | None:
         now = self._clock()

@@ -98,7 +98,7 @@ def wire(folder: DataFolder) -> Parts:
     screening = screening_of(settings, policy)
     # 2. What a policy rules on, somebody must look at.
     check_coverage(policy, screening)
-    for own in book.policies[1:]:
+    for own in book.overlaid:
         refuse_uncovered(own, screening)
     # 3. The engine.
     dispatcher = Dispatcher(

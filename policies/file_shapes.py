@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from policies.errors import PolicyError
 from policies.findings import UNANSWERED, Category
-from policies.policy import ASSURANCE_LEVELS, ClassifierKind
+from policies.policy import ASSURANCE_LEVELS, TOLERANCES, ClassifierKind
 
 
 def _known_category(value: str) -> str:
@@ -84,6 +84,14 @@ class GrantShape(Shape):
     tenants: Annotated[list[Words], Field(min_length=1)]
 
 
+class ToleranceShape(Shape):
+    """`[[tolerance]]`: at which levels rules are read from this step of `safety_tolerance` on, and for whom."""
+
+    step: Annotated[int, Field(ge=0, lt=len(TOLERANCES))]
+    levels: Annotated[dict[str, Words], Field(min_length=1)]
+    tenants: list[Words] = Field(default_factory=list)
+
+
 class PolicyShape(RulesShape):
     """A whole policy file."""
 
@@ -94,6 +102,7 @@ class PolicyShape(RulesShape):
     classifier: list[ClassifierShape]
     gap: list[GapShape] = Field(default_factory=list)
     grant: list[GrantShape] = Field(default_factory=list)
+    tolerance: list[ToleranceShape] = Field(default_factory=list)
 
 
 class ChangeShape(Shape):

@@ -12,12 +12,14 @@ from policies.overlay import Overlay
 from policies.policy import (
     FLOOR_CATEGORIES,
     OTHER,
+    USUAL_TOLERANCE,
     AcceptedGap,
     Appeal,
     ClassifierUse,
     Grant,
     Policy,
     Rule,
+    ToleranceStep,
     closes,
 )
 from policies.reading import MAX_DATA_BYTES, SHIPPED, PolicyFiles, locate_data
@@ -62,6 +64,7 @@ def load_policy(source: str | Path) -> Policy:
         appeal=Appeal(shape.appeal.how, shape.appeal.contact, shape.appeal.days),
         levels=shape.levels,
         grants=_grants(shape.grant, rules, path),
+        tolerance_steps=_tolerance_steps(shape, path),
     )
 
 
@@ -151,6 +154,25 @@ def _grants(shapes: list[GrantShape], rules: tuple[Rule, ...], path: Path) -> tu
             remedy = f"Name a verdict softer than {rule.verdict.word}, or take the grant out"
             raise PolicyError(str(path), f"{field}.verdict", "it grants nothing: harder is always allowed", remedy)
     return tuple(Grant(shape.rule, Verdict[shape.verdict.upper()], frozenset(shape.tenants)) for shape in shapes)
+
+
+def _tolerance_steps(shape: PolicyShape, path: Path) -> tuple[ToleranceStep, ...]:
+    for number, each in enumerate(shape.tolerance):
+        field = f"tolerance[{number}]"
+        if each.step == USUAL_TOLERANCE:
+            remedy = f"Choose a step below {USUAL_TOLERANCE} to be stricter, or above it to be softer"
+            raise PolicyError(str(path), f"{field}.step", "this step is the policy as it stands", remedy)
+        if bool(each.tenants) != (each.step > USUAL_TOLERANCE):
+            problem = "a softer step is granted by name" if not each.tenants else "a stricter step is open to everybody"
+            remedy = "Name the tenants" if not each.tenants else "Take the tenants out"
+            raise PolicyError(str(path), f"{field}.tenants", problem, remedy)
+        for word in (*each.levels.keys(), *each.levels.values()):
+            if word not in shape.levels:
+                known = ", ".join(sorted(shape.levels)) or "none is defined"
+                raise PolicyError(str(path), f"{field}.levels", f"there is no level {word!r}", f"Use one of: {known}")
+    return tuple(
+        ToleranceStep(each.step, tuple(each.levels.items()), frozenset(each.tenants)) for each in shape.tolerance
+    )
 
 
 def _gaps(shapes: list[GapShape], path: Path) -> tuple[AcceptedGap, ...]:

@@ -13,6 +13,12 @@ ASSURANCE_LEVELS = range(4)
 FLOOR_CATEGORIES = frozenset({Category.CSAE.value, Category.NCII.value, UNANSWERED})
 """Refused at every stage and assurance level under every policy: AI Act Art 5(1)(bb) and (ba), and house rule 5."""
 
+TOLERANCES = range(7)
+"""What `safety_tolerance` may be, 0 the strictest: the range of the hosted FLUX APIs."""
+
+USUAL_TOLERANCE = 2
+"""The policy as it stands, and what those APIs take where nothing is asked."""
+
 ClassifierKind = Literal["prompt", "image", "image_text"]
 
 OTHER = "other"
@@ -112,12 +118,25 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class ToleranceStep:
+    """From this `safety_tolerance` on, away from the usual one, rules of a level are read at another.
+
+    `levels`: (level, the one its rules are read at). `tenants`: who is granted it, for steps above the usual one.
+    """
+
+    step: int
+    levels: tuple[tuple[str, str], ...]
+    tenants: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything that is allowed, and by whom. Built by `policies.loading`; one without a whole floor cannot be built.
 
     `digest`: `sha256:` and 64 hex digits over the policy file, the floor, the taxonomy and every data file.
     `rules`: the policy file's own, in its order. `floor`: rules from `policies/data/floor.toml`. `levels`: what the
-    words of the file mean. `grants`: what overlays may soften (`policies/overlay.py`).
+    words of the file mean. `grants`: what overlays may soften (`policies/overlay.py`). `tolerance_steps`: what callers
+    may ask for (`policies/tolerance.py`); `tolerance`: the step at which `rules` are read.
     Raises `ValueError` if `floor` leaves open any floor category at any stage or assurance level.
     """
 
@@ -132,6 +151,8 @@ class Policy:
     appeal: Appeal
     levels: Mapping[str, Level] = field(default_factory=dict)
     grants: tuple[Grant, ...] = ()
+    tolerance_steps: tuple[ToleranceStep, ...] = ()
+    tolerance: int = USUAL_TOLERANCE
 
     def __post_init__(self) -> None:
         for category in sorted(FLOOR_CATEGORIES):

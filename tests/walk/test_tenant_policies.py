@@ -8,7 +8,7 @@ import pytest
 from gateway.parts import BootError
 from gateway.rulebook import rulebook
 from policies.loading import load_policy
-from tests.walk.dialogues import Dialogue
+from tests.walk.dialogues import Dialogue, Native, OpenAI
 from tests.walk.house import HARMLESS, POLICY, House
 from tests.walk.switched_parts import switched
 from tests.walk.test_uploads import a_picture
@@ -58,6 +58,45 @@ def test_a_moderation_call_is_answered_by_its_tenants_policy(house: House, stric
         with switched(switched_words="finds:intellectual_property"):
             got = house.send("POST", "/v1/moderations", key=key, json={"input": HARMLESS}).json()
         assert got["results"][0]["fluxgate"]["verdict"] == verdict
+
+
+ASKED = [
+    pytest.param("acme", {}, "flag", None, id="nothing asked"),
+    pytest.param("acme", {"safety_tolerance": 2}, "flag", (2, 2), id="the usual"),
+    pytest.param("acme", {"safety_tolerance": 0}, "refuse", (0, 1), id="stricter, for anybody"),
+    pytest.param("acme", {"safety_tolerance": 6}, "flag", (6, 2), id="softer, not granted"),
+    pytest.param("softer", {"safety_tolerance": 6}, "allow", (6, 4), id="softer, granted"),
+    pytest.param("softer", {"moderation": "low"}, "allow", (6, 4), id="low, granted"),
+    pytest.param("acme", {"moderation": "low"}, "flag", (6, 2), id="low, not granted"),
+    pytest.param("softer", {"moderation": "auto"}, "flag", None, id="auto is as nothing asked"),
+]
+
+
+@pytest.mark.parametrize(("tenant", "wish", "verdict", "tolerance"), ASKED)
+def test_what_is_asked_for_counts_as_far_as_it_was_granted_and_both_are_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch, tenant: str, wish: dict, verdict: str, tolerance: tuple | None
+) -> None:
+    monkeypatch.setattr(house, "key", house.new_key(tenant)[1])
+    dialogue = OpenAI() if "moderation" in wish else Native()
+    dialogue.ask(house, "a pistol in a museum", **wish)
+    entry = last_entry(house)
+    logged = entry.get("tolerance")
+    assert entry["verdict"] == verdict
+    assert logged == (tolerance and {"asked": tolerance[0], "counted": tolerance[1]})
+    assert entry["policy_digest"] == house.parts.rulebook.base.digest
+
+
+@pytest.mark.parametrize("dialogue", [Native(), OpenAI()], ids=["native", "openai"])
+def test_no_parameter_reaches_the_floor(
+    house: House, monkeypatch: pytest.MonkeyPatch, dialogue: Native | OpenAI
+) -> None:
+    monkeypatch.setattr(house, "key", house.new_key("softer")[1])
+    wish = {"moderation": "low"} if isinstance(dialogue, OpenAI) else {"safety_tolerance": 6}
+    for part in ("switched_words", "switched_eyes"):
+        for category in ("csae", "ncii"):
+            with switched(**{part: f"finds:{category}"}):
+                assert dialogue.ask(house, HARMLESS, **wish).outcome == "refused"
+            assert any(reason["floor"] for reason in last_entry(house)["reasons"])
 
 
 def test_an_overlay_for_what_is_no_tenants_name_does_not_start() -> None:
