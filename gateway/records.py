@@ -171,6 +171,7 @@ class Records:
             policy_digest=case.policy.digest,
             verdict=case.decision.verdict,
             reasons=case.decision.reasons,
+            shadows=case.decision.shadows,
             tolerance=case.tolerance,
             system_version=SYSTEM_VERSION,
             commitments=_commitments(salt, case),

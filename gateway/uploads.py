@@ -151,6 +151,7 @@ class Uploads:
             policy_digest=policy.digest,
             verdict=decision.verdict,
             reasons=decision.reasons,
+            shadows=decision.shadows,
             system_version=SYSTEM_VERSION,
             failure="screening_unanswered" if silence else None,
             commitments={name: entries.commit(salt, name, value) for name, value in said.items()},

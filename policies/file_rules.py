@@ -25,10 +25,18 @@ def check_levels(levels: Mapping[str, Level], path: Path, parts: frozenset[str] 
 
 
 def read_rules(
-    shapes: Iterable[RuleShape], levels: Mapping[str, Level], path: Path, parts: frozenset[str] | None
+    shapes: Iterable[RuleShape],
+    levels: Mapping[str, Level],
+    path: Path,
+    parts: frozenset[str] | None,
+    *,
+    shadow: bool = False,
 ) -> tuple[Rule, ...]:
-    """The rules in the file's order, their levels looked up in `levels`. Raises `PolicyError`."""
-    return tuple(_rule(shape, levels, path, parts) for shape in shapes)
+    """The rules that decide, or with `shadow` those that do not, in the file's order. Raises `PolicyError`.
+
+    Their levels are looked up in `levels`.
+    """
+    return tuple(_rule(shape, levels, path, parts) for shape in shapes if shape.shadow is shadow)
 
 
 def _rule(rule: RuleShape, levels: Mapping[str, Level], path: Path, parts: frozenset[str] | None) -> Rule:

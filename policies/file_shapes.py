@@ -31,7 +31,7 @@ class Shape(BaseModel):
 
 
 class RuleShape(Shape):
-    """`[[rule]]`. Exactly one of `level` and `threshold`; `classifier` only beside `threshold`."""
+    """`[[rule]]`. Exactly one of `level` and `threshold`; `classifier` only beside `threshold`; `shadow`: on trial."""
 
     id: RuleId
     verdict: VerdictWord
@@ -42,6 +42,7 @@ class RuleShape(Shape):
     classifier: Words | None = None
     min_assurance: Annotated[int, Field(ge=0, lt=len(ASSURANCE_LEVELS))] = 0
     below_assurance: Annotated[int, Field(ge=1, le=len(ASSURANCE_LEVELS))] = len(ASSURANCE_LEVELS)
+    shadow: bool = False
 
 
 class RulesShape(Shape):

@@ -50,7 +50,8 @@ def load_policy(source: str | Path) -> Policy:
     parts = frozenset(use.part for use in classifiers)
     check_levels(shape.levels, path, parts)
     rules = read_rules(shape.rule, shape.levels, path, parts)
-    check_rules(rules, floor, floor, path)
+    shadows = read_rules(shape.rule, shape.levels, path, parts, shadow=True)
+    check_rules(rules + shadows, floor, floor, path)
     _check_complete(rules, path)
     return Policy(
         name=shape.name,
@@ -59,6 +60,7 @@ def load_policy(source: str | Path) -> Policy:
         description=shape.description,
         rules=rules,
         floor=floor,
+        shadows=shadows,
         classifiers=classifiers,
         accepted_gaps=_gaps(shape.gap, path),
         appeal=Appeal(shape.appeal.how, shape.appeal.contact, shape.appeal.days),
@@ -85,8 +87,10 @@ def load_overlay(path: Path, base: Policy) -> Overlay:
             if score > (most := beneath.get(part, beneath[OTHER])):
                 problem = f"the level is raised from {most:g}, and an overlay only tightens"
                 raise PolicyError(str(path), f"levels.{word}.{part}", problem, f"Choose at most {most:g}")
-    rules = read_rules(shape.rule, {**base.levels, **levels}, path, parts)
-    check_rules(rules, base.floor + base.rules, base.floor, path)
+    known = {**base.levels, **levels}
+    rules = read_rules(shape.rule, known, path, parts)
+    shadows = read_rules(shape.rule, known, path, parts, shadow=True)
+    check_rules(rules + shadows, base.floor + base.rules + base.shadows, base.floor, path)
     for rule_id, times in Counter(change.rule for change in shape.change).items():
         if times > 1:
             raise PolicyError(str(path), f"change[{rule_id}].rule", "the rule is changed twice", "Change it once")
@@ -98,6 +102,7 @@ def load_overlay(path: Path, base: Policy) -> Overlay:
         levels=tuple(levels.items()),
         verdicts=tuple((change.rule, Verdict[change.verdict.upper()]) for change in shape.change),
         rules=rules,
+        shadows=shadows,
     )
 
 

@@ -13,7 +13,8 @@ class Overlay:
     """What a file says over a base policy. Built by `policies.loading.load_overlay`.
 
     `file`: for messages, as the operator named it. `digest`: `sha256:…` over the file. `levels`: whole levels that
-    base rules are read at where they are lower. `verdicts`: (base rule, its new verdict). `rules`: added ones.
+    base rules are read at where they are lower. `verdicts`: (base rule, its new verdict). `rules`, `shadows`: what it
+    adds.
     """
 
     file: str
@@ -23,6 +24,7 @@ class Overlay:
     levels: tuple[tuple[str, Level], ...] = ()
     verdicts: tuple[tuple[str, Verdict], ...] = ()
     rules: tuple[Rule, ...] = ()
+    shadows: tuple[Rule, ...] = ()
 
 
 def overlaid(base: Policy, overlay: Overlay, tenant: str) -> Policy:
@@ -49,6 +51,7 @@ def overlaid(base: Policy, overlay: Overlay, tenant: str) -> Policy:
         version=f"{base.version}+{overlay.version}",
         digest=f"sha256:{digest}",
         rules=rules + overlay.rules,
+        shadows=base.shadows + overlay.shadows,
     )
 
 

@@ -134,9 +134,10 @@ class Policy:
     """Everything that is allowed, and by whom. Built by `policies.loading`; one without a whole floor cannot be built.
 
     `digest`: `sha256:` and 64 hex digits over the policy file, the floor, the taxonomy and every data file.
-    `rules`: the policy file's own, in its order. `floor`: rules from `policies/data/floor.toml`. `levels`: what the
-    words of the file mean. `grants`: what overlays may soften (`policies/overlay.py`). `tolerance_steps`: what callers
-    may ask for (`policies/tolerance.py`); `tolerance`: the step at which `rules` are read.
+    `rules`: the policy file's own, in its order. `floor`: rules from `policies/data/floor.toml`. `shadows`: rules on
+    trial, which are noted and never decide. `levels`: what the words of the file mean. `grants`: what overlays may
+    soften (`policies/overlay.py`). `tolerance_steps`: what callers may ask for (`policies/tolerance.py`); `tolerance`:
+    the step at which `rules` are read.
     Raises `ValueError` if `floor` leaves open any floor category at any stage or assurance level.
     """
 
@@ -149,6 +150,7 @@ class Policy:
     classifiers: tuple[ClassifierUse, ...]
     accepted_gaps: tuple[AcceptedGap, ...]
     appeal: Appeal
+    shadows: tuple[Rule, ...] = ()
     levels: Mapping[str, Level] = field(default_factory=dict)
     grants: tuple[Grant, ...] = ()
     tolerance_steps: tuple[ToleranceStep, ...] = ()

@@ -307,6 +307,17 @@ def test_a_faulty_grant_is_refused_by_field_and_remedy(tmp_path: Path, fault: st
     assert remedy in refusal.value.remedy
 
 
+def test_a_shadow_of_an_overlay_is_added_to_those_of_the_base(tmp_path: Path) -> None:
+    on_trial = '\n[[rule]]\nid = "trial"\nverdict = "hold"\ncategories = ["gore"]\nthreshold = 0.2\nshadow = true\n'
+    base = GRANTING + on_trial.replace('"trial"', '"older-trial"')
+    policy = overlay_over(tmp_path, OVERLAY + on_trial, base)
+    assert [rule.id for rule in policy.shadows] == ["older-trial", "trial"]
+    found = Finding("gore", 0.3, Stage.PROMPT, "terms", "1")
+    assert evaluate(policy, [found], stage=Stage.PROMPT, assurance=1).verdict is Verdict.ALLOW
+    with pytest.raises(PolicyError, match=r"rule\[trial\]\.id"):
+        overlay_over(tmp_path, OVERLAY + on_trial, base.replace("older-trial", "trial"))
+
+
 def test_an_overlay_over_a_level_the_base_does_not_have_defines_it_for_its_own_rules(tmp_path: Path) -> None:
     text = OVERLAY.replace("[levels.sure]\npdq_list = 0.5", "[levels.hint]\npdq_list = 0.2").replace(
         "threshold = 0.3", 'level = "hint"'

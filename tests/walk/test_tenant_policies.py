@@ -99,6 +99,17 @@ def test_no_parameter_reaches_the_floor(
             assert any(reason["floor"] for reason in last_entry(house)["reasons"])
 
 
+def test_a_rule_on_trial_stands_in_the_entry_and_stops_nothing(
+    house: House, stricter: str, dialogue: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house, "key", stricter)
+    answer = dialogue.ask(house, "a pistol in a museum")
+    entry = last_entry(house)
+    assert (answer.outcome, entry["verdict"]) == ("delivered", "flag")
+    assert [(shadow["rule"], shadow["verdict"]) for shadow in entry["shadows"]] == [("on-trial", "refuse")]
+    assert "on-trial" not in {reason["rule"] for reason in entry["reasons"]}
+
+
 def test_an_overlay_for_what_is_no_tenants_name_does_not_start() -> None:
     with pytest.raises(BootError, match="fluxgate keys list"):
         rulebook(load_policy(POLICY), {"no tenant": Path("overlay.toml")})
