@@ -27,6 +27,7 @@ from gateway.store.schema import images
 from gateway.wiring import Parts
 from inference.engines import AS_DRAWN, MAX_REFERENCES, MAX_SEED, Finish, ModelCard, RenderOrder, check_order
 from inference.errors import OrderRefused, UnknownModel
+from policies.policy import TOLERANCES
 from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
 from provenance.labels import LabelDoesNotFit
@@ -58,6 +59,7 @@ class Wish:
     visible_label: LabelStyle = "none"
     label_corner: Corner = "top_right"
     label_language: str | None = None
+    tolerance: int | None = None
 
 
 class Desk:
@@ -120,6 +122,8 @@ class Desk:
             raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
         if not 0 < wish.strength <= 1:  # also refuses NaN
             raise bad("strength", "is out of range", "Choose a number above 0, up to 1")
+        if wish.tolerance not in (None, *TOLERANCES):
+            raise bad("tolerance", "is out of range", "Choose 0, the strictest, to 6; without it, 2 counts")
         if wish.end_user is not None:
             checked_end_user(wish.end_user, fields.get("end_user", "end_user"))
         request = ImageRequest(
@@ -144,6 +148,7 @@ class Desk:
             visible_label=wish.visible_label,
             label_corner=wish.label_corner,
             label_language=wish.label_language,
+            tolerance=wish.tolerance,
         )
         try:
             check_order(

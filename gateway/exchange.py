@@ -17,6 +17,7 @@ class ImageRequest:
     far an edit may move away from `upload`, the id of a picture this tenant sent in before. `mask`: another, white
     where `upload` is to be painted anew. `references`: others, to look at beside the words. `finish`: what is done to
     the drawn pixels. `end_user`: the caller's pseudonym for its own user; only a salted commitment of it is logged.
+    `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it counts.
     `visible_label`, `label_corner`, `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
     """
 
@@ -41,6 +42,7 @@ class ImageRequest:
     visible_label: LabelStyle = "none"
     label_corner: Corner = "top_right"
     label_language: str | None = None
+    tolerance: int | None = None
 
     @property
     def uploads(self) -> tuple[str, ...]:

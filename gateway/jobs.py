@@ -207,7 +207,7 @@ class Jobs:
             try:
                 request = _unpack(self._parts.vault.open(row.order, row.id))
             except VaultError as failure:
-                await self._parts.records.failed(Case(_remainder(row), who, self._parts.policy, row.attempt), failure)
+                await self._parts.records.failed(self._case(_remainder(row), who, row.attempt), failure)
                 continue
             if row.attempt <= MAX_ATTEMPTS:
                 log.info("job %s taken over, attempt %d", row.id, row.attempt)
@@ -215,7 +215,10 @@ class Jobs:
                 if row.cancel_requested:
                     self._running[row.id].cancel.set()
             else:
-                await self._parts.records.failed(Case(request, who, self._parts.policy, row.attempt), Interrupted())
+                await self._parts.records.failed(self._case(request, who, row.attempt), Interrupted())
+
+    def _case(self, request: ImageRequest, who: Principal, attempt: int) -> Case:
+        return Case(request, who, self._parts.rulebook.policy_for(who.tenant, request.tolerance), attempt)
 
     def _claim_abandoned(self) -> Row[tuple[object, ...]] | None:
         now = self._clock()

@@ -150,13 +150,14 @@ class Public:
 
         @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")
         async def health() -> Response:
+            policy = parts.rulebook.base
             return _json(
                 {
                     "system": SYSTEM,
                     "version": SYSTEM_VERSION,
                     "provider": parts.settings.provider,
-                    "policy": {"name": parts.policy.name, "digest": parts.policy.digest},
-                    "accepted_gaps": describe_gaps(parts.policy),
+                    "policy": {"name": policy.name, "digest": policy.digest},
+                    "accepted_gaps": describe_gaps(policy),
                     "classifiers": [{"name": part.name, "version": part.version} for part in parts.screening.parts],
                     "models": [
                         {"id": c.id, "trained": c.trained, "licence": c.licence} for c in parts.dispatcher.models

@@ -68,6 +68,13 @@ class Case:
         self.stage = Stage.PROMPT
         self.decision = Decision(Verdict.ALLOW, policy.digest)
 
+    @property
+    def tolerance(self) -> dict[str, int] | None:
+        """The tolerance asked for, and the one that counted; None where none was asked for."""
+        if self.request.tolerance is None:
+            return None
+        return {"asked": self.request.tolerance, "counted": self.policy.tolerance}
+
     def decide(self, findings: Iterable[Finding], stage: Stage) -> None:
         """Joins the policy's decision about these findings to what was decided before."""
         self.stage = stage
@@ -164,6 +171,8 @@ class Records:
             policy_digest=case.policy.digest,
             verdict=case.decision.verdict,
             reasons=case.decision.reasons,
+            shadows=case.decision.shadows,
+            tolerance=case.tolerance,
             system_version=SYSTEM_VERSION,
             commitments=_commitments(salt, case),
             **facts,

@@ -78,6 +78,10 @@ class Settings(_Frozen):
         None,
         description="`demo`, `default`, `strict` or a file; default: `demo` for the demo model, else `default`",
     )
+    overlays: Mapping[str, Path] = Field(
+        default_factory=dict,
+        description="tenant → overlay file: stricter rules for it, softer ones only where the policy grants them",
+    )
     parts: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict, description="options by part name, for example weights: `[parts.clip] weights = …`"
     )

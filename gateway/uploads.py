@@ -18,6 +18,7 @@ from gateway.credentials import CredentialReport, Credentials
 from gateway.errors import NotFound, ScreeningUnanswered, UploadRefused
 from gateway.exchange import ImageRequest
 from gateway.pictures import EXTENSIONS
+from gateway.rulebook import Rulebook
 from gateway.screening import Screening
 from gateway.statements import only_unanswered, state
 from gateway.store.blobs import Blobs
@@ -81,7 +82,7 @@ class Uploads:
         blobs: Blobs,
         screening: Screening,
         credentials: Credentials,
-        policy: Policy,
+        rulebook: Rulebook,
         ledger: Ledger,
         limits: Limits,
         clock: Callable[[], datetime],
@@ -92,7 +93,7 @@ class Uploads:
         self._blobs = blobs
         self._screening = screening
         self._credentials = credentials
-        self._policy = policy
+        self._rulebook = rulebook
         self.limits = limits
         self._clock = clock
         self._foreign = foreign
@@ -109,13 +110,15 @@ class Uploads:
         media_type = cast("MediaType", read_header(data).media_type)
         credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
         findings = (*await self._screening.image(pixels, Stage.INPUT_IMAGE), *credential.findings)
-        decision = evaluate(self._policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
+        policy = self._rulebook.policy_for(who.tenant)
+        decision = evaluate(policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
             silence = only_unanswered(decision)
-            await asyncio.to_thread(self._record, who, upload_id, decision, hashlib.sha256(data).digest(), silence)
+            digest = hashlib.sha256(data).digest()
+            await asyncio.to_thread(self._record, who, upload_id, policy, decision, digest, silence)
             if silence:
                 raise ScreeningUnanswered
-            raise UploadRefused(state(decision, Stage.INPUT_IMAGE, self._policy, upload_id))
+            raise UploadRefused(state(decision, Stage.INPUT_IMAGE, policy, upload_id))
         row = {
             "id": upload_id,
             "tenant": who.tenant,
@@ -133,7 +136,9 @@ class Uploads:
     def _marks_in(self, pixels: Pixels) -> tuple[str, ...]:
         return tuple(mark.writer for reader in self._foreign for mark in reader.read(pixels))
 
-    def _record(self, who: Principal, upload_id: str, decision: Decision, digest: bytes, silence: bool) -> None:
+    def _record(
+        self, who: Principal, upload_id: str, policy: Policy, decision: Decision, digest: bytes, silence: bool
+    ) -> None:
         salt = secrets.token_bytes(entries.SALT_BYTES)
         said = {"principal": f"{who.tenant}/{who.key_id}".encode(), "upload": digest}
         entry = entries.Entry(
@@ -142,10 +147,11 @@ class Uploads:
             time=self._clock(),
             dialect="native",
             stage=Stage.INPUT_IMAGE.value,
-            policy=self._policy.name,
-            policy_digest=self._policy.digest,
+            policy=policy.name,
+            policy_digest=policy.digest,
             verdict=decision.verdict,
             reasons=decision.reasons,
+            shadows=decision.shadows,
             system_version=SYSTEM_VERSION,
             failure="screening_unanswered" if silence else None,
             commitments={name: entries.commit(salt, name, value) for name, value in said.items()},

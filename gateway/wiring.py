@@ -22,6 +22,7 @@ from gateway.parts import BootError, build_part
 from gateway.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.provisioning import log_signer
 from gateway.records import Records
+from gateway.rulebook import Rulebook, rulebook
 from gateway.screening import Screening
 from gateway.sealing import Sealing
 from gateway.settings import Settings
@@ -55,7 +56,7 @@ class Parts:
     """The whole house, built. Everything a request touches is in here and nowhere else."""
 
     settings: Settings
-    policy: Policy
+    rulebook: Rulebook
     screening: Screening
     dispatcher: Dispatcher
     sealing: Sealing
@@ -93,9 +94,12 @@ def wire(folder: DataFolder) -> Parts:
     policy = load_policy(settings.policy_name)
     if not policy.appeal.contact:
         policy = replace(policy, appeal=replace(policy.appeal, contact=settings.appeal_contact))
+    book = rulebook(policy, settings.overlays)
     screening = screening_of(settings, policy)
-    # 2. What the policy rules on, somebody must look at.
+    # 2. What a policy rules on, somebody must look at.
     check_coverage(policy, screening)
+    for own in book.overlaid:
+        refuse_uncovered(own, screening)
     # 3. The engine.
     dispatcher = Dispatcher(
         build_part("engines", settings.engine, _engine_options(folder)),
@@ -117,7 +121,7 @@ def wire(folder: DataFolder) -> Parts:
     limit_settings = LimitSettings(**settings.limits.model_dump())
     return Parts(
         settings=settings,
-        policy=policy,
+        rulebook=book,
         screening=screening,
         dispatcher=dispatcher,
         sealing=sealing,
@@ -141,7 +145,7 @@ def wire(folder: DataFolder) -> Parts:
             blobs,
             screening,
             Credentials(sealing.parts.reader),
-            policy,
+            book,
             ledger,
             file_limits,
             _now,
@@ -177,19 +181,23 @@ def _classifier(settings: Settings, use: ClassifierUse) -> Any:
 
 def check_coverage(policy: Policy, screening: Screening) -> None:
     """Raises `BootError` if nobody looks for what the policy rules on; says aloud which gaps it accepts."""
-    claims = screening.claims()
-    if gaps := uncovered(policy, claims):
+    refuse_uncovered(policy, screening)
+    for gap in describe_gaps(policy):
+        log.warning(
+            "policy %s accepts that nobody looks for %s at %s", policy.name, ", ".join(gap["categories"]), gap["stage"]
+        )
+    for category, stage in stale_gaps(policy, screening.claims()):
+        log.warning("policy %s accepts a gap that is none: %s at %s", policy.name, category, stage.value)
+
+
+def refuse_uncovered(policy: Policy, screening: Screening) -> None:
+    """Raises `BootError` if nobody looks for what the policy rules on."""
+    if gaps := uncovered(policy, screening.claims()):
         said = ", ".join(f"{category} at {stage.value}" for category, stage in gaps)
         raise BootError(
             f"policy {policy.name}: nobody looks for {said}. Add a classifier, or accept each gap by name with a "
             "reason under [[gap]]."
         )
-    for gap in describe_gaps(policy):
-        log.warning(
-            "policy %s accepts that nobody looks for %s at %s", policy.name, ", ".join(gap["categories"]), gap["stage"]
-        )
-    for category, stage in stale_gaps(policy, claims):
-        log.warning("policy %s accepts a gap that is none: %s at %s", policy.name, category, stage.value)
 
 
 def _engine_options(folder: DataFolder) -> dict[str, Any]:

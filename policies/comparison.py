@@ -9,11 +9,8 @@ from dataclasses import dataclass
 
 from policies.evaluate import evaluate
 from policies.findings import UNANSWERED, Category, Finding, Stage
-from policies.policy import ASSURANCE_LEVELS, Policy
+from policies.policy import ASSURANCE_LEVELS, OTHER, Policy
 from policies.verdicts import Verdict
-
-OTHER = "other"
-"""Stands for every classifier that no rule names."""
 
 
 @dataclass(frozen=True, slots=True)

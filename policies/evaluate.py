@@ -23,14 +23,14 @@ def evaluate(policy: Policy, findings: Iterable[Finding], *, stage: Stage, assur
         raise ValueError("nothing to decide on: a screening without findings is not a clean one")
     if any(finding.stage is not stage for finding in findings):
         raise ValueError(f"findings of another stage cannot be decided at {stage.value}")
-    reasons = tuple(
-        reason
-        for rules, floor in ((policy.floor, True), (policy.rules, False))
-        for rule in rules
-        if stage in rule.stages and rule.applies_to(assurance)
-        for reason in _reasons(rule, findings, floor=floor)
-    )
-    return Decision(max((reason.verdict for reason in reasons), default=Verdict.ALLOW), policy.digest, reasons)
+
+    def asked(rules: tuple[Rule, ...], *, floor: bool = False) -> tuple[Reason, ...]:
+        applying = (rule for rule in rules if stage in rule.stages and rule.applies_to(assurance))
+        return tuple(reason for rule in applying for reason in _reasons(rule, findings, floor=floor))
+
+    reasons = asked(policy.floor, floor=True) + asked(policy.rules)
+    verdict = max((reason.verdict for reason in reasons), default=Verdict.ALLOW)
+    return Decision(verdict, policy.digest, reasons, shadows=asked(policy.shadows))
 
 
 def uncovered(policy: Policy, claims: Mapping[Stage, frozenset[str]]) -> tuple[tuple[str, Stage], ...]:
@@ -71,10 +71,13 @@ def _reasons(rule: Rule, findings: tuple[Finding, ...], *, floor: bool) -> Itera
 
 
 def _ruled_on(policy: Policy) -> set[tuple[str, Stage]]:
-    """What somebody has to look at: every category a rule stops or flags, at its stages. An allow rule needs nobody."""
+    """What somebody has to look at: every category a rule stops or flags, at its stages. An allow rule needs nobody.
+
+    Shadows do: one that nobody answers would look as if it found nothing.
+    """
     return {
         (category, stage)
-        for rule in policy.floor + policy.rules
+        for rule in policy.floor + policy.rules + policy.shadows
         if rule.verdict > Verdict.ALLOW
         for category in rule.categories - {UNANSWERED}
         for stage in rule.stages

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from policies.errors import PolicyError
 from policies.findings import UNANSWERED, Category
-from policies.policy import ASSURANCE_LEVELS, ClassifierKind
+from policies.policy import ASSURANCE_LEVELS, TOLERANCES, ClassifierKind
 
 
 def _known_category(value: str) -> str:
@@ -17,6 +17,8 @@ def _known_category(value: str) -> str:
 
 
 Words = Annotated[str, Field(min_length=1)]
+RuleId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+VerdictWord = Literal["allow", "flag", "hold", "refuse"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 CategoryName = Annotated[str, AfterValidator(_known_category)]
 StageName = Literal["prompt", "input_image", "output_image"]
@@ -29,10 +31,10 @@ class Shape(BaseModel):
 
 
 class RuleShape(Shape):
-    """`[[rule]]`. Exactly one of `level` and `threshold`; `classifier` only beside `threshold`."""
+    """`[[rule]]`. Exactly one of `level` and `threshold`; `classifier` only beside `threshold`; `shadow`: on trial."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-    verdict: Literal["allow", "flag", "hold", "refuse"]
+    id: RuleId
+    verdict: VerdictWord
     categories: Annotated[list[CategoryName], Field(min_length=1)]
     stages: Annotated[list[StageName], Field(min_length=1)] = ["prompt", "input_image", "output_image"]
     level: Words | None = None
@@ -40,6 +42,7 @@ class RuleShape(Shape):
     classifier: Words | None = None
     min_assurance: Annotated[int, Field(ge=0, lt=len(ASSURANCE_LEVELS))] = 0
     below_assurance: Annotated[int, Field(ge=1, le=len(ASSURANCE_LEVELS))] = len(ASSURANCE_LEVELS)
+    shadow: bool = False
 
 
 class RulesShape(Shape):
@@ -74,6 +77,22 @@ class AppealShape(Shape):
     days: Annotated[int, Field(ge=1)]
 
 
+class GrantShape(Shape):
+    """`[[grant]]`: the overlays of these tenants may soften the rule down to this verdict."""
+
+    rule: RuleId
+    verdict: VerdictWord
+    tenants: Annotated[list[Words], Field(min_length=1)]
+
+
+class ToleranceShape(Shape):
+    """`[[tolerance]]`: at which levels rules are read from this step of `safety_tolerance` on, and for whom."""
+
+    step: Annotated[int, Field(ge=0, lt=len(TOLERANCES))]
+    levels: Annotated[dict[str, Words], Field(min_length=1)]
+    tenants: list[Words] = Field(default_factory=list)
+
+
 class PolicyShape(RulesShape):
     """A whole policy file."""
 
@@ -83,6 +102,26 @@ class PolicyShape(RulesShape):
     appeal: AppealShape
     classifier: list[ClassifierShape]
     gap: list[GapShape] = Field(default_factory=list)
+    grant: list[GrantShape] = Field(default_factory=list)
+    tolerance: list[ToleranceShape] = Field(default_factory=list)
+
+
+class ChangeShape(Shape):
+    """`[[change]]`: a rule of the base policy, and the verdict it gets instead of its own."""
+
+    rule: RuleId
+    verdict: VerdictWord
+
+
+class OverlayShape(Shape):
+    """An overlay file. Its levels name only what they lower; `rule` adds rules."""
+
+    name: Words
+    version: Words
+    description: Words
+    levels: dict[str, dict[str, Score]] = Field(default_factory=dict)
+    change: list[ChangeShape] = Field(default_factory=list)
+    rule: list[RuleShape] = Field(default_factory=list)
 
 
 S = TypeVar("S", bound=Shape)
@@ -109,7 +148,8 @@ def _dotted(location: tuple[int | str, ...], table: object) -> str:
     for step in location:
         if isinstance(step, int):
             table = table[step] if isinstance(table, list) else None
-            name = (table.get("id") or table.get("part")) if isinstance(table, dict) else None
+            named = table if isinstance(table, dict) else {}
+            name = named.get("id") or named.get("part") or named.get("rule")
             path += f"[{name or step}]"
         else:
             table = table.get(step) if isinstance(table, dict) else None

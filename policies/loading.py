@@ -1,13 +1,27 @@
-"""Turns a policy file into a `Policy` with the floor merged in, or says what is wrong: file, field and remedy."""
+"""Turns a file into a `Policy` over the floor, or an `Overlay`, or says what is wrong: file, field and remedy."""
 
 from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
 
 from policies.errors import PolicyError
-from policies.file_shapes import ClassifierShape, GapShape, PolicyShape, RuleShape, RulesShape, shaped
+from policies.file_rules import check_levels, check_rules, read_rules
+from policies.file_shapes import ClassifierShape, GapShape, GrantShape, OverlayShape, PolicyShape, RulesShape, shaped
 from policies.findings import OF_FILES_SENT_IN, UNANSWERED, Category, Stage
-from policies.policy import FLOOR_CATEGORIES, AcceptedGap, Appeal, ClassifierUse, Policy, Rule, closes
+from policies.overlay import Overlay
+from policies.policy import (
+    FLOOR_CATEGORIES,
+    OTHER,
+    USUAL_TOLERANCE,
+    AcceptedGap,
+    Appeal,
+    ClassifierUse,
+    Grant,
+    Policy,
+    Rule,
+    ToleranceStep,
+    closes,
+)
 from policies.reading import MAX_DATA_BYTES, SHIPPED, PolicyFiles, locate_data
 from policies.taxonomy import TAXONOMY_FILE
 from policies.verdicts import Verdict
@@ -15,9 +29,6 @@ from policies.verdicts import Verdict
 BUILTIN_POLICIES = ("demo", "default", "strict")
 
 FLOOR_FILE = SHIPPED / "floor.toml"
-
-OTHER = "other"
-"""In a level: the score for every classifier the level does not name."""
 
 
 def load_policy(source: str | Path) -> Policy:
@@ -30,12 +41,18 @@ def load_policy(source: str | Path) -> Policy:
     path = SHIPPED / f"{source}.toml" if source in BUILTIN_POLICIES else Path(source)
     files = PolicyFiles()
     shape = shaped(PolicyShape, path, files.read("policy", path))
-    floor = _rules(shaped(RulesShape, FLOOR_FILE, files.read("floor", FLOOR_FILE)), FLOOR_FILE, parts=None)
+    floor_shape = shaped(RulesShape, FLOOR_FILE, files.read("floor", FLOOR_FILE))
+    check_levels(floor_shape.levels, FLOOR_FILE, None)
+    floor = read_rules(floor_shape.rule, floor_shape.levels, FLOOR_FILE, None)
     files.read("taxonomy", TAXONOMY_FILE)  # what a person is told is part of what was decided
     classifiers = tuple(_classifier(use, path, files) for use in shape.classifier)
     _check_classifiers(shape, path)
-    rules = _rules(shape, path, parts=frozenset(use.part for use in classifiers))
-    _check_rules(rules, floor, path)
+    parts = frozenset(use.part for use in classifiers)
+    check_levels(shape.levels, path, parts)
+    rules = read_rules(shape.rule, shape.levels, path, parts)
+    shadows = read_rules(shape.rule, shape.levels, path, parts, shadow=True)
+    check_rules(rules + shadows, floor, floor, path)
+    _check_complete(rules, path)
     return Policy(
         name=shape.name,
         version=shape.version,
@@ -43,9 +60,49 @@ def load_policy(source: str | Path) -> Policy:
         description=shape.description,
         rules=rules,
         floor=floor,
+        shadows=shadows,
         classifiers=classifiers,
         accepted_gaps=_gaps(shape.gap, path),
         appeal=Appeal(shape.appeal.how, shape.appeal.contact, shape.appeal.days),
+        levels=shape.levels,
+        grants=_grants(shape.grant, rules, path),
+        tolerance_steps=_tolerance_steps(shape, path),
+    )
+
+
+def load_overlay(path: Path, base: Policy) -> Overlay:
+    """The overlay in the file at `path`, its rules and levels read over those of `base`.
+
+    Raises `PolicyError` naming file, field and remedy, also for a level above the base's. What it may change for a
+    tenant is checked by `policies.overlay.overlaid`.
+    """
+    files = PolicyFiles()
+    shape = shaped(OverlayShape, path, files.read("overlay", path))
+    levels = {word: {**base.levels.get(word, {}), **scores} for word, scores in shape.levels.items()}
+    parts = frozenset(use.part for use in base.classifiers)
+    check_levels(levels, path, parts)
+    for word, scores in shape.levels.items():
+        beneath = base.levels.get(word, {})
+        for part, score in scores.items() if beneath else ():
+            if score > (most := beneath.get(part, beneath[OTHER])):
+                problem = f"the level is raised from {most:g}, and an overlay only tightens"
+                raise PolicyError(str(path), f"levels.{word}.{part}", problem, f"Choose at most {most:g}")
+    known = {**base.levels, **levels}
+    rules = read_rules(shape.rule, known, path, parts)
+    shadows = read_rules(shape.rule, known, path, parts, shadow=True)
+    check_rules(rules + shadows, base.floor + base.rules + base.shadows, base.floor, path)
+    for rule_id, times in Counter(change.rule for change in shape.change).items():
+        if times > 1:
+            raise PolicyError(str(path), f"change[{rule_id}].rule", "the rule is changed twice", "Change it once")
+    return Overlay(
+        file=str(path),
+        name=shape.name,
+        version=shape.version,
+        digest=files.digest(),
+        levels=tuple(levels.items()),
+        verdicts=tuple((change.rule, Verdict[change.verdict.upper()]) for change in shape.change),
+        rules=rules,
+        shadows=shadows,
     )
 
 
@@ -73,67 +130,7 @@ def _check_classifiers(shape: PolicyShape, path: Path) -> None:
             raise PolicyError(str(path), f"classifier[{part}]", problem, "Name it once, with all its data")
 
 
-def _rules(shape: RulesShape, path: Path, *, parts: frozenset[str] | None) -> tuple[Rule, ...]:
-    """`parts`: the classifiers this policy asks; None for the floor, which speaks about whichever a policy asks."""
-    for word, scores in shape.levels.items():
-        if OTHER not in scores:
-            remedy = f"Add {OTHER} = …, the score for every classifier the level does not name"
-            raise PolicyError(str(path), f"levels.{word}", "the level is silent about some classifiers", remedy)
-        for part in scores.keys() - {OTHER}:
-            _check_part(part, parts, path, f"levels.{word}.{part}")
-    return tuple(_rule(rule, shape, path, parts) for rule in shape.rule)
-
-
-def _rule(rule: RuleShape, shape: RulesShape, path: Path, parts: frozenset[str] | None) -> Rule:
-    def refuse(field: str, problem: str, remedy: str) -> PolicyError:
-        return PolicyError(str(path), f"rule[{rule.id}].{field}", problem, remedy)
-
-    if (rule.level is None) == (rule.threshold is None):
-        raise refuse("level", "a rule has either a level or a threshold", "Give exactly one of the two")
-    if rule.min_assurance >= rule.below_assurance:
-        raise refuse("below_assurance", "the rule applies to nobody", "Make it larger than min_assurance")
-    if rule.level is not None:
-        if rule.classifier is not None:
-            raise refuse("classifier", "a level already speaks about every classifier", "Use `threshold` instead")
-        if rule.level not in shape.levels:
-            known = ", ".join(sorted(shape.levels)) or "none is defined"
-            raise refuse("level", f"there is no level {rule.level!r}", f"Use one of: {known}")
-        scores = dict(shape.levels[rule.level])
-        other: float | None = scores.pop(OTHER)
-    elif rule.classifier is not None:
-        _check_part(rule.classifier, parts, path, f"rule[{rule.id}].classifier")
-        scores, other = {rule.classifier: rule.threshold or 0.0}, None
-    else:
-        scores, other = {}, rule.threshold
-    return Rule(
-        id=rule.id,
-        verdict=Verdict[rule.verdict.upper()],
-        categories=frozenset(rule.categories),
-        stages=frozenset(map(Stage, rule.stages)),
-        thresholds=tuple(sorted(scores.items())),
-        other=other,
-        min_assurance=rule.min_assurance,
-        below_assurance=rule.below_assurance,
-    )
-
-
-def _check_part(part: str, parts: frozenset[str] | None, path: Path, field: str) -> None:
-    if parts is not None and part not in parts:
-        remedy = f"Use one of {', '.join(sorted(parts))}, or name it under [[classifier]]"
-        raise PolicyError(str(path), field, f"this policy asks no classifier {part!r}", remedy)
-
-
-def _check_rules(rules: tuple[Rule, ...], floor: tuple[Rule, ...], path: Path) -> None:
-    for rule_id, times in Counter(rule.id for rule in floor + rules).items():
-        if times > 1:
-            remedy = "Give every rule its own id; ids of the floor are taken"
-            raise PolicyError(str(path), f"rule[{rule_id}].id", "two rules have this id", remedy)
-    for rule in rules:
-        for category in sorted(rule.categories & FLOOR_CATEGORIES):
-            if _softens(rule, category, floor):
-                problem = f"the rule would soften the floor: {category} is refused whoever asks"
-                remedy = "Take the category out, refuse it, or go below the floor's threshold to be stricter"
-                raise PolicyError(str(path), f"rule[{rule.id}].verdict", problem, remedy)
+def _check_complete(rules: tuple[Rule, ...], path: Path) -> None:
     for stage in Stage:
         if not any(closes(rule, UNANSWERED, stage) for rule in rules):
             problem = f"no rule refuses {UNANSWERED!r} at {stage.value}"
@@ -146,19 +143,41 @@ def _check_rules(rules: tuple[Rule, ...], floor: tuple[Rule, ...], path: Path) -
             raise PolicyError(str(path), "rule", problem, "Add a rule, with verdict = 'allow' if that is meant")
 
 
-def _softens(rule: Rule, category: str, floor: tuple[Rule, ...]) -> bool:
-    """True if the rule gives a softer verdict and never speaks below the floor's thresholds, where softer adds."""
-    if rule.verdict is Verdict.REFUSE:
-        return False
-    under = [base for base in floor if category in base.categories and base.stages & rule.stages]
-    scales = {name for base in (rule, *under) for name, _ in base.thresholds} | {OTHER}
+def _grants(shapes: list[GrantShape], rules: tuple[Rule, ...], path: Path) -> tuple[Grant, ...]:
+    known = {rule.id: rule for rule in rules}
+    for shape in shapes:
+        field = f"grant[{shape.rule}]"
+        rule = known.get(shape.rule)
+        if rule is None:
+            remedy = "Name a rule of this file; the floor is granted to nobody"
+            raise PolicyError(str(path), f"{field}.rule", "there is no such rule", remedy)
+        if rule.guards_the_floor:
+            problem = f"the rule speaks about {', '.join(sorted(rule.categories & FLOOR_CATEGORIES))}"
+            remedy = "Grant nothing here: what the floor refuses is softened for nobody"
+            raise PolicyError(str(path), f"{field}.rule", problem, remedy)
+        if Verdict[shape.verdict.upper()] >= rule.verdict:
+            remedy = f"Name a verdict softer than {rule.verdict.word}, or take the grant out"
+            raise PolicyError(str(path), f"{field}.verdict", "it grants nothing: harder is always allowed", remedy)
+    return tuple(Grant(shape.rule, Verdict[shape.verdict.upper()], frozenset(shape.tenants)) for shape in shapes)
 
-    def adds_on(scale: str) -> bool:
-        score = rule.threshold_for(scale)
-        floors = [threshold for base in under if (threshold := base.threshold_for(scale)) is not None]
-        return score is not None and score < min(floors, default=1.0)
 
-    return rule.verdict is Verdict.ALLOW or not any(map(adds_on, scales))
+def _tolerance_steps(shape: PolicyShape, path: Path) -> tuple[ToleranceStep, ...]:
+    for number, each in enumerate(shape.tolerance):
+        field = f"tolerance[{number}]"
+        if each.step == USUAL_TOLERANCE:
+            remedy = f"Choose a step below {USUAL_TOLERANCE} to be stricter, or above it to be softer"
+            raise PolicyError(str(path), f"{field}.step", "this step is the policy as it stands", remedy)
+        if bool(each.tenants) != (each.step > USUAL_TOLERANCE):
+            problem = "a softer step is granted by name" if not each.tenants else "a stricter step is open to everybody"
+            remedy = "Name the tenants" if not each.tenants else "Take the tenants out"
+            raise PolicyError(str(path), f"{field}.tenants", problem, remedy)
+        for word in (*each.levels.keys(), *each.levels.values()):
+            if word not in shape.levels:
+                known = ", ".join(sorted(shape.levels)) or "none is defined"
+                raise PolicyError(str(path), f"{field}.levels", f"there is no level {word!r}", f"Use one of: {known}")
+    return tuple(
+        ToleranceStep(each.step, tuple(each.levels.items()), frozenset(each.tenants)) for each in shape.tolerance
+    )
 
 
 def _gaps(shapes: list[GapShape], path: Path) -> tuple[AcceptedGap, ...]:

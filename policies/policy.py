@@ -1,7 +1,7 @@
 """What a policy is: rules over findings, the floor under them, the classifiers it asks, and the gaps it admits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from policies.findings import UNANSWERED, Category, Stage
@@ -13,7 +13,19 @@ ASSURANCE_LEVELS = range(4)
 FLOOR_CATEGORIES = frozenset({Category.CSAE.value, Category.NCII.value, UNANSWERED})
 """Refused at every stage and assurance level under every policy: AI Act Art 5(1)(bb) and (ba), and house rule 5."""
 
+TOLERANCES = range(7)
+"""What `safety_tolerance` may be, 0 the strictest: the range of the hosted FLUX APIs."""
+
+USUAL_TOLERANCE = 2
+"""The policy as it stands, and what those APIs take where nothing is asked."""
+
 ClassifierKind = Literal["prompt", "image", "image_text"]
+
+OTHER = "other"
+"""In a level: the score for every classifier the level does not name."""
+
+Level = Mapping[str, float]
+"""What a word such as *sure* means: classifier → score on its scale, and `OTHER`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,8 @@ class Rule:
 
     `thresholds`: (classifier, score) pairs, each on that classifier's own scale; a finding applies from the score
     itself on. `other`: the threshold for every classifier not named there; None means that the rule does not speak
-    about them. The caller's assurance must lie in [`min_assurance`, `below_assurance`).
+    about them. The caller's assurance must lie in [`min_assurance`, `below_assurance`). `level`: the word that its
+    thresholds come from, if any.
     """
 
     id: str
@@ -33,6 +46,7 @@ class Rule:
     other: float | None
     min_assurance: int = 0
     below_assurance: int = len(ASSURANCE_LEVELS)
+    level: str | None = None
 
     def threshold_for(self, classifier: str) -> float | None:
         """Score in [0, 1] from which this rule applies to `classifier`, or None if it does not speak about it."""
@@ -41,6 +55,22 @@ class Rule:
     def applies_to(self, assurance: int) -> bool:
         """True if a caller of this assurance level falls under the rule."""
         return self.min_assurance <= assurance < self.below_assurance
+
+    @property
+    def guards_the_floor(self) -> bool:
+        """True if it speaks about what the floor refuses: nobody is ever granted a softer reading of it."""
+        return not self.categories.isdisjoint(FLOOR_CATEGORIES)
+
+    def read_at(self, level: Level, pick: Callable[[float, float], float]) -> "Rule":
+        """The rule with, for every classifier, `pick` of its own threshold and the level's: `min` can only tighten.
+
+        A rule that is not silent about any classifier, as those with a level are.
+        """
+        own = dict(self.thresholds)
+        rest = 1.0 if self.other is None else self.other
+        names = own.keys() | level.keys() - {OTHER}
+        read = {name: pick(own.get(name, rest), level.get(name, level[OTHER])) for name in names}
+        return replace(self, thresholds=tuple(sorted(read.items())), other=pick(rest, level[OTHER]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +109,35 @@ class Appeal:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What some tenants' overlays may soften: the base rule `rule`, down to the verdict `least` and no further."""
+
+    rule: str
+    least: Verdict
+    tenants: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ToleranceStep:
+    """From this `safety_tolerance` on, away from the usual one, rules of a level are read at another.
+
+    `levels`: (level, the one its rules are read at). `tenants`: who is granted it, for steps above the usual one.
+    """
+
+    step: int
+    levels: tuple[tuple[str, str], ...]
+    tenants: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything that is allowed, and by whom. Built by `policies.loading`; one without a whole floor cannot be built.
 
     `digest`: `sha256:` and 64 hex digits over the policy file, the floor, the taxonomy and every data file.
-    `rules`: the policy file's own, in its order. `floor`: rules from `policies/data/floor.toml`.
+    `rules`: the policy file's own, in its order. `floor`: rules from `policies/data/floor.toml`. `shadows`: rules on
+    trial, which are noted and never decide. `levels`: what the words of the file mean. `grants`: what overlays may
+    soften (`policies/overlay.py`). `tolerance_steps`: what callers may ask for (`policies/tolerance.py`); `tolerance`:
+    the step at which `rules` are read.
     Raises `ValueError` if `floor` leaves open any floor category at any stage or assurance level.
     """
 
@@ -96,6 +150,11 @@ class Policy:
     classifiers: tuple[ClassifierUse, ...]
     accepted_gaps: tuple[AcceptedGap, ...]
     appeal: Appeal
+    shadows: tuple[Rule, ...] = ()
+    levels: Mapping[str, Level] = field(default_factory=dict)
+    grants: tuple[Grant, ...] = ()
+    tolerance_steps: tuple[ToleranceStep, ...] = ()
+    tolerance: int = USUAL_TOLERANCE
 
     def __post_init__(self) -> None:
         for category in sorted(FLOOR_CATEGORIES):

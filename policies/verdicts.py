@@ -44,15 +44,18 @@ class Decision:
     """A verdict and its reasons under one policy.
 
     `policy`: digest (`sha256:…`) of the policy that decided. `reasons`: sorted and distinct, so that equal decisions
-    are equal values whatever the order they were joined in.
+    are equal values whatever the order they were joined in. `shadows`: what rules on trial would have said, likewise;
+    it has no part in the verdict.
     """
 
     verdict: Verdict
     policy: str
     reasons: tuple[Reason, ...] = ()
+    shadows: tuple[Reason, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reasons", tuple(sorted(set(self.reasons))))
+        object.__setattr__(self, "shadows", tuple(sorted(set(self.shadows))))
         hardest = max((reason.verdict for reason in self.reasons), default=Verdict.ALLOW)
         if self.verdict < hardest:
             raise ValueError(f"verdict {self.verdict.word} is softer than one of its reasons ({hardest.word})")
@@ -64,7 +67,8 @@ class Decision:
         """
         if self.policy != other.policy:
             raise ValueError("decisions of two different policies cannot be joined")
-        return Decision(max(self.verdict, other.verdict), self.policy, self.reasons + other.reasons)
+        verdict = max(self.verdict, other.verdict)
+        return Decision(verdict, self.policy, self.reasons + other.reasons, self.shadows + other.shadows)
 
     @property
     def stops(self) -> bool:

@@ -21,8 +21,10 @@ _SECRET_BYTES = 32  # 256 bits: nothing to guess, so a slow hash would only cost
 _ID_CHARACTERS = 16
 _SECRET_CHARACTERS = 52
 _MIN_PEPPER_BYTES = 32
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_LABEL_CHARACTERS = 128
+
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What the name of a tenant looks like."""
 
 
 class KeyRefused(Exception):
@@ -91,7 +93,7 @@ class KeyStore:
         `expires_at`: aware. Raises `KeyRefused` for values out of range.
         """
         now = datetime.fromtimestamp(self._clock(), UTC)
-        if not _TENANT.fullmatch(tenant):
+        if not TENANT.fullmatch(tenant):
             raise KeyRefused(
                 "tenant", "must be 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
             )

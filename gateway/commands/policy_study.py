@@ -12,15 +12,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop, wide_console
+from gateway.rulebook import Rulebook
 from gateway.settings import load_settings
 from policies.comparison import Difference, classifiers_named, differences, ladder
 from policies.evaluate import evaluate
 from policies.findings import Category, Finding, Stage
-from policies.loading import load_policy
+from policies.loading import load_overlay, load_policy
 from policies.policy import Policy
 
 PolicyName = Annotated[str, typer.Argument(help="demo, default, strict, or a file.")]
+Overlaid = Annotated[Path | None, typer.Option("--overlay", help="An overlay file to lay over the policy.")]
+Tenant = Annotated[str, typer.Option(help="Whose grants count; without it nobody's.")]
+Asked = Annotated[int | None, typer.Option("--tolerance", min=0, max=6, help="The safety_tolerance asked for.")]
 Level = Annotated[int, typer.Option("--level", min=0, max=3, help="Assurance level of the caller, 0 to 3.")]
+
+
+def studied(policy: str, overlay: Path | None, tenant: str, tolerance: int | None) -> Policy:
+    """The policy that would decide about the tenant. Raises `PolicyError`."""
+    base = load_policy(policy)
+    return Rulebook(base, {tenant: load_overlay(overlay, base)} if overlay else {}).policy_for(tenant, tolerance)
 
 
 def explain(
@@ -28,10 +38,13 @@ def explain(
     category: Annotated[list[Category] | None, typer.Option(help="Only this category; may be given again.")] = None,
     stage: Annotated[Stage | None, typer.Option(help="Only this stage.")] = None,
     level: Level = 1,
+    overlay: Overlaid = None,
+    tenant: Tenant = "",
+    tolerance: Asked = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what happens at which score: for each category, stage and classifier, the verdict and the rule behind it."""
-    found = load_policy(policy)
+    found = studied(policy, overlay, tenant, tolerance)
     rows: list[dict[str, Any]] = [
         {"category": name.value, "stage": where.value, "classifier": classifier, "steps": steps}
         for name in category or Category
@@ -63,13 +76,19 @@ def diff(
     old: PolicyName,
     new: PolicyName,
     no_softer: Annotated[bool, typer.Option("--no-softer", help="Exit with 1 if anything gets softer.")] = False,
+    overlay: Overlaid = None,
+    tenant: Tenant = "",
+    tolerance: Asked = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what changes from one policy to another, over every category, stage, classifier, level and score.
 
+    Overlay, tenant and tolerance are the second's: name one policy twice to see what they change. Rules on trial change
+    nothing.
+
     Exit codes: 0, or with --no-softer 1 if the second lets anything pass that the first did not.
     """
-    found = differences(load_policy(old), load_policy(new))
+    found = differences(load_policy(old), studied(new, overlay, tenant, tolerance))
     softer = sum(each.softer for each in found)
     if as_json:
         typer.echo(orjson.dumps({"differences": [_row(each) for each in found], "softer": softer}).decode())
@@ -126,6 +145,7 @@ class Case(BaseModel):
     level: int = Field(default=1, ge=0, le=3)
     expect: Literal["allow", "flag", "hold", "refuse"]
     rule: str | None = None
+    shadow: str | None = None
 
     @model_validator(mode="after")
     def _one_subject(self) -> "Case":
@@ -149,6 +169,9 @@ def run_cases(
     policy: Annotated[
         str | None, typer.Option(help="demo, default, strict, or a file; default: the settings'.")
     ] = None,
+    overlay: Overlaid = None,
+    tenant: Tenant = "",
+    tolerance: Asked = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -157,7 +180,7 @@ def run_cases(
     Names cases by id and never prints a prompt. Exit codes: 0 all as expected, 1 some not, 2 the file is not usable.
     """
     settings = load_settings(data_dir, {"policy": policy})
-    found = load_policy(settings.policy_name)
+    found = studied(settings.policy_name, overlay, tenant, tolerance)
     wanted = _read(cases)
     results = asyncio.run(_results(settings, found, wanted))
     wrong = [result for result in results if not result["ok"]]
@@ -196,11 +219,14 @@ async def _results(settings: Any, policy: Policy, cases: tuple[Case, ...]) -> li
                 findings = await screening.prompt(case.prompt)
             decision = evaluate(policy, findings, stage=case.stage, assurance=case.level)
             rules = sorted({reason.rule for reason in decision.reasons if reason.verdict is decision.verdict})
+            shadows = sorted({reason.rule for reason in decision.shadows})
             expected = case.expect + (f" by {case.rule}" if case.rule else "")
-            ok = decision.verdict.word == case.expect and case.rule in (None, *rules)
-            results.append(
-                {"id": case.id, "ok": ok, "expected": expected, "verdict": decision.verdict.word, "rules": rules}
+            expected += f" with {case.shadow} on trial" if case.shadow else ""
+            ok = (
+                decision.verdict.word == case.expect and case.rule in (None, *rules) and case.shadow in (None, *shadows)
             )
+            said = {"verdict": decision.verdict.word, "rules": rules, "shadows": shadows}
+            results.append({"id": case.id, "ok": ok, "expected": expected, **said})
         return results
     finally:
         if screening is not None:

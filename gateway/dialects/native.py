@@ -26,6 +26,7 @@ _FIELDS = {
     "init_pixels": "image",
     "end_user": "safety_identifier",
     "enlarge": "upscale",
+    "tolerance": "safety_tolerance",
 }
 _EXAMPLES = {
     "flat": {"value": {"prompt": "a red apple on a wooden table", "width": 256, "height": 256, "seed": 7}},
@@ -55,6 +56,9 @@ class Input(LabelFields):
     upscale: int = Field(1, description="1, 2 or 4 times the width and the height, by interpolation")
     output_format: str = Field("png", description="png, jpeg, webp, avif or tiff")
     output_quality: int = Field(92, description="1 to 100, for jpeg, webp and avif")
+    safety_tolerance: int | None = Field(
+        None, description="0, the strictest, to 6; above 2 as far as you were granted it; the floor is out of its reach"
+    )
     safety_identifier: str | None = Field(None, description="your pseudonym for the end user; logged as a commitment")
     user: str | None = Field(None, description="another name for `safety_identifier`")
 
@@ -176,6 +180,7 @@ def _wish(desk: Desk, body: Flat | Nested) -> Wish:
         visible_label=asked.visible_label,
         label_corner=asked.label_corner,
         label_language=asked.label_language,
+        tolerance=asked.safety_tolerance,
     )
 
 

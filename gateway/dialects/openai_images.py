@@ -14,6 +14,7 @@ from gateway.errors import BadRequest
 from gateway.exchange import ImageRequest
 from gateway.labelling import LabelFields
 from inference.engines import MAX_REFERENCES
+from policies.policy import TOLERANCES
 
 FIELDS = {
     "width": "size",
@@ -43,7 +44,9 @@ class GenerationBody(LabelFields):
     size: str = "auto"
     quality: Literal["auto", "low", "medium", "high", "standard", "hd", "xhigh", "max"] = "auto"
     background: Literal["auto", "opaque"] = "auto"
-    moderation: Literal["auto", "low"] = Field("auto", description="accepted; it lowers nothing here")
+    moderation: Literal["auto", "low"] = Field(
+        "auto", description="`low`: as softly as you were granted, if at all; the floor is out of its reach"
+    )
     output_format: str = "png"
     output_compression: int = Field(92, ge=1, le=100)
     response_format: Literal["b64_json", "url"] = "b64_json"
@@ -82,6 +85,7 @@ def wishes(body: GenerationBody) -> list[Wish]:
             visible_label=body.visible_label,
             label_corner=body.label_corner,
             label_language=body.label_language,
+            tolerance=max(TOLERANCES) if body.moderation == "low" else None,
         )
         for number in range(body.n)
     ]

@@ -119,11 +119,12 @@ async def _pixels(parts: Parts, picture: Any) -> Any:
 
 async def _result(parts: Parts, who: Principal, subject: list[tuple[Stage, Any]]) -> dict[str, Any]:
     findings: tuple[Finding, ...] = ()
-    decision = Decision(Verdict.ALLOW, parts.policy.digest)
+    policy = parts.rulebook.policy_for(who.tenant)
+    decision = Decision(Verdict.ALLOW, policy.digest)
     for stage, thing in subject:
         look = parts.screening.prompt(thing) if stage is Stage.PROMPT else parts.screening.image(thing, stage)
         found = await look
-        decision = decision.join(evaluate(parts.policy, found, stage=stage, assurance=int(who.assurance)))
+        decision = decision.join(evaluate(policy, found, stage=stage, assurance=int(who.assurance)))
         findings += found
     if only_unanswered(decision):
         raise ScreeningUnanswered

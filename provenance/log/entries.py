@@ -62,9 +62,10 @@ class Entry:
     """One request's record. Fields that do not apply stay None and are left out of the leaf.
 
     `time`: aware; logged in UTC with milliseconds. `stage`: the station reached. `automated`: no human took part in the
-    decision. `*_digest`: `sha256:…`. `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered or held picture
-    only. `timestamped`: an RFC 3161 time-stamp is in its signature. `commitments`: name → `commit(...)`. Raises
-    `EntryInvalid`.
+    decision. `shadows`: what rules on trial would have said. `tolerance`: the `safety_tolerance` that was `asked` for,
+    and the one that `counted`. `*_digest`: `sha256:…`. `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered
+    or held picture only. `timestamped`: an RFC 3161 time-stamp is in its signature. `commitments`: name →
+    `commit(...)`. Raises `EntryInvalid`.
     """
 
     request_id: str
@@ -77,6 +78,8 @@ class Entry:
     policy_digest: str | None = None
     verdict: Verdict | None = None
     reasons: tuple[Reason, ...] = ()
+    shadows: tuple[Reason, ...] = ()
+    tolerance: Mapping[str, int] | None = None
     model_id: str | None = None
     weights_digest: str | None = None
     output_sha256: str | None = None
@@ -115,6 +118,8 @@ class Entry:
             "policy_digest": self.policy_digest,
             "verdict": None if self.verdict is None else self.verdict.word,
             "reasons": [_reason(reason) for reason in self.reasons] or None,
+            "shadows": [_reason(reason) for reason in self.shadows] or None,
+            "tolerance": None if self.tolerance is None else dict(self.tolerance),
             "model_id": self.model_id,
             "weights_digest": self.weights_digest,
             "output_sha256": self.output_sha256,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies.errors import PolicyError
 from policies.evaluate import evaluate, stale_gaps, uncovered
 from policies.findings import OF_FILES_SENT_IN, UNANSWERED, Category, Finding, Stage, unanswered
 from policies.loading import BUILTIN_POLICIES, load_policy
@@ -252,3 +253,47 @@ def test_the_demo_is_covered_by_what_it_ships_and_none_of_its_gaps_is_stale() ->
     claims = {Stage.PROMPT: EVERYTHING, Stage.INPUT_IMAGE: images | OF_FILES_SENT_IN, Stage.OUTPUT_IMAGE: images}
     assert uncovered(SHIPPED["demo"], claims) == ()
     assert stale_gaps(SHIPPED["demo"], claims) == ()
+
+
+@given(shipped, st.lists(some_rules, max_size=5), stages, assurances, st.data())
+def test_shadows_are_noted_as_if_they_decided_and_decide_nothing(
+    policy: Policy, shadows: list[Rule], stage: Stage, assurance: int, data: st.DataObject
+) -> None:
+    found = data.draw(st.lists(findings_at(stage), min_size=1, max_size=6))
+
+    def decide(changed: Policy) -> Decision:
+        return evaluate(changed, found, stage=stage, assurance=assurance)
+
+    without = decide(policy)
+    noted = decide(replace(policy, shadows=tuple(shadows)))
+    assert (noted.verdict, noted.reasons) == (without.verdict, without.reasons)
+    enforced = decide(replace(policy, rules=tuple(shadows)))
+    assert noted.shadows == tuple(reason for reason in enforced.reasons if not reason.floor)
+    assert noted.join(without) == noted
+
+
+def test_a_shadow_is_read_from_the_file_and_somebody_must_look_for_it(tmp_path: Path) -> None:
+    rule = """
+[[rule]]
+id = "on-trial"
+verdict = "refuse"
+categories = ["drugs"]
+threshold = 0.3
+shadow = true
+"""
+    policy = load_policy(write_policy(tmp_path, POLICY + rule))
+    found = Finding(Category.DRUGS.value, 0.4, Stage.PROMPT, "terms", "1")
+    decision = evaluate(policy, [found], stage=Stage.PROMPT, assurance=0)
+    assert (decision.verdict, decision.reasons) == (Verdict.ALLOW, ())
+    assert [(reason.rule, reason.verdict, reason.score) for reason in decision.shadows] == [
+        ("on-trial", Verdict.REFUSE, 0.4)
+    ]
+    claims = dict.fromkeys(Stage, EVERYTHING) | {Stage.OUTPUT_IMAGE: EVERYTHING - {"drugs"}}
+    only = replace(policy, rules=(), accepted_gaps=())
+    assert uncovered(only, claims) == (("drugs", Stage.OUTPUT_IMAGE),)
+
+
+def test_a_shadow_does_not_make_a_policy_complete(tmp_path: Path) -> None:
+    on_trial = POLICY.replace('level = "sure"', 'level = "sure"\nshadow = true')
+    with pytest.raises(PolicyError, match="says nothing about"):
+        load_policy(write_policy(tmp_path, on_trial))

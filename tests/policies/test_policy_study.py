@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from policies.comparison import OTHER, differences, ladder
+from policies.comparison import differences, ladder
 from policies.evaluate import evaluate
 from policies.findings import Category, Finding, Stage
 from policies.loading import load_policy
+from policies.policy import OTHER
 from policies.verdicts import Verdict
 from tests.policies.house_policy import POLICY, write_policy
 
@@ -98,3 +99,79 @@ def test_a_file_that_is_not_usable_says_why(tmp_path: Path, text: str, said: str
     got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)])
     assert got.exit_code == 2
     assert said in got.output
+
+
+OVERLAY = """
+name = "school"
+version = "1"
+description = "For tests."
+
+[[change]]
+rule = "rights-holders"
+verdict = "refuse"
+
+[[rule]]
+id = "drugs-on-trial"
+verdict = "refuse"
+categories = ["drugs"]
+threshold = 0.5
+shadow = true
+"""
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> str:
+    file = tmp_path / "school.toml"
+    file.write_text(OVERLAY)
+    return str(file)
+
+
+def test_diff_shows_what_an_overlay_changes_and_nothing_of_it_is_softer(overlay: str) -> None:
+    got = CliRunner().invoke(app, ["policy", "diff", "demo", "demo", "--overlay", overlay, "--no-softer", "--json"])
+    assert got.exit_code == 0, got.output
+    found = json.loads(got.stdout)["differences"]
+    assert {(each["category"], each["old"], each["new"]) for each in found} == {
+        ("intellectual_property", "hold", "refuse")
+    }
+
+
+def test_diff_shows_what_a_tolerance_changes() -> None:
+    for tolerance, differing in (("0", True), ("6", False)):
+        asked = ["policy", "diff", "strict", "strict", "--tolerance", tolerance, "--no-softer", "--json"]
+        got = CliRunner().invoke(app, asked)
+        assert got.exit_code == 0, got.output
+        assert bool(json.loads(got.stdout)["differences"]) is differing
+
+
+def test_explain_names_the_verdict_an_overlay_gives(overlay: str) -> None:
+    asked = ["policy", "explain", "demo", "--category", "intellectual_property", "--overlay", overlay, "--json"]
+    said = json.loads(CliRunner().invoke(app, asked).stdout)
+    assert said["policy"] == "demo+school"
+    assert {row["steps"][-1]["verdict"] for row in said["rows"]} == {"refuse"}
+
+
+def test_cases_are_run_under_an_overlay_and_see_rules_on_trial(tmp_path: Path, overlay: str) -> None:
+    file = tmp_path / "cases.toml"
+    file.write_text(
+        '[[case]]\nid = "a"\nfindings = [{category = "drugs", score = 0.5, classifier = "terms"}]\n'
+        'expect = "flag"\nshadow = "drugs-on-trial"\n'
+    )
+    asked = ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)]
+    got = CliRunner().invoke(app, [*asked, "--overlay", overlay])
+    assert got.exit_code == 0, got.output
+    assert "under demo+school" in got.output
+    got = CliRunner().invoke(app, asked)
+    assert got.exit_code == 1
+    assert "expected flag with drugs-on-trial on trial" in got.output
+
+
+def test_check_shows_shadows_grants_and_steps_and_reads_the_settings_overlays(tmp_path: Path, overlay: str) -> None:
+    asked = ["policy", "check", "demo", "--no-build", "--data-dir", str(tmp_path)]
+    said = json.loads(CliRunner().invoke(app, [*asked, "--overlay", overlay, "--json"]).stdout)
+    assert [rule["id"] for rule in said["rules"] if rule["shadow"]] == ["drugs-on-trial"]
+    assert said["tolerance_steps"] == [{"step": 1, "levels": {"sure": "likely"}, "tenants": []}]
+    assert said["grants"] == []
+    (tmp_path / "fluxgate.toml").write_text(f'[overlays]\nacme = "{tmp_path / "nowhere.toml"}"\n')
+    got = CliRunner().invoke(app, asked)
+    assert got.exit_code != 0
+    assert "nowhere.toml" in str(got.exception)

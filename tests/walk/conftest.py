@@ -1,6 +1,7 @@
 """One house for all walks: booting it is the slow part, so tests switch its parts instead of building another."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,7 @@ def the_house(tmp_path_factory: pytest.TempPathFactory, parts_path: str) -> Iter
         image_timeout_seconds=1,
         max_upload_bytes=1_000_000,
         max_upload_pixels=1_000_000,
+        overlays={"stricter": str(Path(__file__).with_name("overlay.toml"))},
     )
     yield house
     house.close()

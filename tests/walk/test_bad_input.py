@@ -106,6 +106,10 @@ NATIVE_ONLY: dict[str, tuple[dict[str, Any], str]] = {
     "no strength": ({"strength": 0}, "strength"),
     "too much strength": ({"strength": 1.5}, "strength"),
     "strength that is NaN": ({"strength": NAN}, "strength"),
+    "a tolerance below the scale": ({"safety_tolerance": -1}, "safety_tolerance"),
+    "a tolerance above the scale": ({"safety_tolerance": 7}, "safety_tolerance"),
+    "a tolerance in words": ({"safety_tolerance": CANARY}, "safety_tolerance"),
+    "half a tolerance": ({"safety_tolerance": 2.5}, "safety_tolerance"),
     "an address as the picture": ({"image": f"https://example.com/{CANARY}.png"}, "image"),
     "a file address as the picture": ({"image": "file:///etc/passwd"}, "image"),
     "a field in both forms": ({"input": {"prompt": CANARY}}, "prompt"),
@@ -121,6 +125,7 @@ OPENAI_ONLY: dict[str, tuple[dict[str, Any], str]] = {
     "no steps": ({"num_inference_steps": 0}, "num_inference_steps"),
     "too much compression": ({"output_compression": 101}, "output_compression"),
     "a stream": ({"stream": True}, "stream"),
+    "no moderation": ({"moderation": "off"}, "moderation"),
     "transparency": ({"background": "transparent"}, "background"),
     "seeds that run out of range": ({"seed": 2**63 - 1, "n": 2}, "seed"),
 }

@@ -41,7 +41,7 @@ def test_a_delivered_picture_is_in_the_log_byte_for_byte(house: House, dialogue:
     assert hashlib.sha256(answer.picture).hexdigest() == entry["output_sha256"]
     assert (entry["dialect"], entry["stage"], entry["verdict"]) == (dialogue.name, "output_image", "allow")
     assert entry["weights_digest"].startswith("sha256:")
-    assert entry["policy_digest"] == house.parts.policy.digest
+    assert entry["policy_digest"] == house.parts.rulebook.base.digest
     assert entry["timestamped"] is False
     (image,) = house.rows("select * from images where job_id = ?", entry["request_id"])
     assert image["content_id"] == entry["content_id"]

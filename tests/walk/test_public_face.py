@@ -63,7 +63,7 @@ def test_a_live_and_ready_house_says_so(the_house: House) -> None:
 
 def test_health_names_policy_models_and_what_nobody_looks_for(the_house: House) -> None:
     health = the_house.send("GET", "/health", key=None).json()
-    assert health["policy"]["digest"] == the_house.parts.policy.digest
+    assert health["policy"]["digest"] == the_house.parts.rulebook.base.digest
     assert health["models"][0]["id"] == "fluxgate/pictograms"
     assert {"terms", "switched_words", "pdq_list", "switched_eyes"} <= {each["name"] for each in health["classifiers"]}
     assert health["accepted_gaps"] == []
