@@ -39,7 +39,9 @@ from provenance.log.ledger import Ledger
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedUpload:
-    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on its credential."""
+    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on it, credential
+    included.
+    """
 
     source: Source
     pixels: Pixels
@@ -108,7 +110,8 @@ class Uploads:
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
         media_type = cast("MediaType", read_header(data).media_type)
         credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
-        findings = (*await self._screening.image(pixels, Stage.INPUT_IMAGE), *credential.findings)
+        seen = await self._screening.image(pixels, Stage.INPUT_IMAGE)
+        findings = (*seen, *await asyncio.to_thread(self._screening.file, data), *credential.findings)
         decision = evaluate(self._policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
             silence = only_unanswered(decision)
@@ -182,7 +185,8 @@ class Uploads:
 
     def _open(self, upload_id: str, tenant: str) -> OpenedUpload:
         source = self._source(upload_id, tenant)
-        return OpenedUpload(source, decode(source.data, self.limits), self._credentials.report(source).findings)
+        findings = (*self._screening.file(source.data), *self._credentials.report(source).findings)
+        return OpenedUpload(source, decode(source.data, self.limits), findings)
 
     def _source(self, upload_id: str, tenant: str) -> Source:
         row = self.row(upload_id, tenant)
