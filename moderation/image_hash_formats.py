@@ -28,6 +28,7 @@ from defusedxml.ElementTree import fromstring
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from moderation.errors import ModerationError
 from policies.findings import Category
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
@@ -40,7 +41,7 @@ NCMEC = "{https://hashsharing.ncmec.org/hashsharing/v2}"
 _COMMITMENT_DIGITS = 24  # 96 bits: two entries of one list share an id with a probability under 1e-16 up to 1e6 entries
 
 
-class Unreadable(ValueError):
+class Unreadable(ModerationError):
     """A file does not have its shape. `where`: a line or the number of a record; nothing is quoted."""
 
     def __init__(self, where: str, problem: str) -> None:
