@@ -17,6 +17,7 @@ from gateway.commands.keys import keys_app
 from gateway.commands.log import log_app
 from gateway.commands.moderation import moderation_app
 from gateway.commands.policy import policy_app
+from gateway.commands.retries import retries_app
 from gateway.commands.serve import serve_command
 from gateway.commands.verify import verify_command
 from gateway.commands.watermark import watermark_app
@@ -40,6 +41,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(moderation_app, name="moderation")
 app.add_typer(certificate_app, name="certificate")
 app.add_typer(watermark_app, name="watermark")
+app.add_typer(retries_app, name="retries")
 
 
 def _version(wanted: bool) -> None:

@@ -192,12 +192,15 @@ class Desk:
         return request
 
     async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
-        """Debits the image budget and makes the request a job. Raises BudgetExhausted, QueueIsFull or NotFound.
+        """Debits the image budget and makes the request a job.
+
+        Raises Suspended, RetrySlowed, BudgetExhausted, QueueIsFull or NotFound.
 
         Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
         """
         for upload in request.uploads:
             await self.parts.uploads.exists(upload, who.tenant)
+        await self.parts.retries.admit(who, request)
         await self.parts.limits.spend(who, request.cost)
         try:
             work = await self.jobs.accept(who, request)

@@ -53,6 +53,25 @@ class LeaseLost(GatewayError):
     """Somebody else has taken this job over: what was made here must not be recorded."""
 
 
+class RetrySlowed(GatewayError):
+    """The prompt is like one refused before, too often and too soon."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("asked again too soon")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Suspended(GatewayError):
+    """Nothing is made for this person before `until`, Unix seconds. `decision`: the refusal that led to it."""
+
+    def __init__(self, retry_after_seconds: int, until: float, decision: str, appeal: str) -> None:
+        super().__init__(decision)
+        self.retry_after_seconds = retry_after_seconds
+        self.until = until
+        self.decision = decision
+        self.appeal = appeal
+
+
 class UploadRefused(GatewayError):
     """The policy refused a picture sent in; `statement` says why."""
 

@@ -50,7 +50,8 @@ async def produce(
             seen = await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE)
             case.decide((*seen, *picture.findings), Stage.INPUT_IMAGE)
 
-        # 2. Decide.
+        # 2. Decide; asking again for what was refused makes it harder.
+        await parts.retries.weigh(case)
         if case.decision.stops:
             return await record.stopped(case)
 
@@ -74,6 +75,7 @@ async def produce(
         # 4. Look at the picture, decide again.
         case.decide(await parts.screening.image(rendering.pixels, Stage.OUTPUT_IMAGE), Stage.OUTPUT_IMAGE)
         if case.decision.verdict is Verdict.REFUSE:
+            await parts.retries.weigh(case)
             return await record.stopped(case)
 
         # 5. Seal.

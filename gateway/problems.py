@@ -4,6 +4,7 @@ Codes are stable once shipped. A refusal is never 408, 409, 429 or 5xx: official
 """
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from slowapi.errors import RateLimitExceeded
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +21,9 @@ from gateway.errors import (
     LinkExpired,
     NotFound,
     QueueIsFull,
+    RetrySlowed,
     ScreeningUnanswered,
+    Suspended,
     UploadRefused,
 )
 from gateway.exchange import Delivered, Failed, Held, Outcome, Refused
@@ -166,6 +169,8 @@ def documented() -> tuple[Problem, ...]:
         NotFound("prediction"),
         RateLimited(1, "key", RateState((), False)),
         BudgetExhausted(1, "image-budget", RateState((), False)),
+        RetrySlowed(1),
+        Suspended(1, 0.0, "", ""),
     )
     stops = tuple(Problem(400, code, title, "") for code, title in ((_REFUSED, _REFUSED_TITLE), (_HELD, _HELD_TITLE)))
     return (*_ROWS.values(), *(problem_of(failure) for failure in given), *stops)
@@ -257,6 +262,26 @@ def problem_of(failure: BaseException) -> Problem:
                 remedy="Wait for the next UTC day, or ask the operator for more.",
                 retry_after=failure.retry_after_seconds,
             )
+        case RetrySlowed():
+            return Problem(
+                429,
+                "retry_slowed",
+                "Asked again too soon",
+                "This is much like requests that were refused before; it will not be looked at yet.",
+                remedy="Ask for something else, or wait as long as Retry-After says.",
+                retry_after=failure.retry_after_seconds,
+            )
+        case Suspended():
+            until = datetime.fromtimestamp(failure.until, UTC).isoformat(timespec="seconds")
+            return Problem(
+                403,
+                "suspended",
+                "Suspended",
+                f"Too many requests much like one another were refused. Nothing is made for you before {until}; "
+                f"the decision that led to this is {failure.decision}.",
+                remedy=failure.appeal,
+                retry_after=failure.retry_after_seconds,
+            )
     return next((_ROWS[kind] for kind in type(failure).__mro__ if kind in _ROWS), _INTERNAL)
 
 
@@ -312,7 +337,7 @@ def _stopped(statement: Statement) -> Problem:
         400,
         _REFUSED,
         _REFUSED_TITLE,
-        f"The safety policy refused this request, {where}.",
+        f"The safety policy refused this request, {where}.{statement.warning and ' ' + statement.warning}",
         remedy=statement.appeal,
         statement=statement,
     )

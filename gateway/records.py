@@ -78,8 +78,11 @@ class Case:
     def decide(self, findings: Iterable[Finding], stage: Stage) -> None:
         """Joins the policy's decision about these findings to what was decided before."""
         self.stage = stage
-        found = evaluate(self.policy, findings, stage=stage, assurance=int(self.who.assurance))
-        self.decision = self.decision.join(found)
+        self.join(evaluate(self.policy, findings, stage=stage, assurance=int(self.who.assurance)))
+
+    def join(self, decision: Decision) -> None:
+        """Joins another decision at the stage that was last decided on."""
+        self.decision = self.decision.join(decision)
 
 
 class Records:

@@ -40,6 +40,12 @@ class Screening:
         """Findings of every image classifier, and of the prompt classifiers about words found in the picture."""
         return await asyncio.get_running_loop().run_in_executor(self._callers, self._look, pixels, stage)
 
+    def file(self, data: bytes) -> tuple[Finding, ...]:
+        """Findings about the bytes of a picture sent in; blocks. Empty if no classifier looks at files."""
+        return screening.screen_file(
+            self.image_classifiers, data, timeout_seconds=self._image_seconds, pool=self._classifiers
+        )
+
     def _read(self, text: str) -> tuple[Finding, ...]:
         return screening.screen_prompt(
             self.prompt_classifiers, text, timeout_seconds=self._prompt_seconds, pool=self._classifiers

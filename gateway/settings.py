@@ -41,6 +41,27 @@ class LimitOptions(_Frozen):
     redis_url: str | None = Field(None, description="count in Redis, shared by several gateways, instead of in memory")
 
 
+class RetryOptions(_Frozen):
+    """What asking again, much alike, for what was refused leads to. Counted are the refusals after the first one."""
+
+    warn_after: int = Field(2, ge=1, description="like refusals after the first, from which a refusal warns")
+    slow_after: int = Field(4, ge=1, description="from which what is like them has to wait")
+    hold_after: int = Field(6, ge=1, description="from which what is like them and passes is held for a reviewer")
+    suspend_after: int = Field(10, ge=1, description="from which nothing is made for this person for a while")
+    slow_seconds: float = Field(30, gt=0, description="first wait; doubles with every further refusal, up to an hour")
+    suspend_seconds: int = Field(86_400, ge=1, description="how long a suspension lasts")
+    remember_seconds: int = Field(86_400, ge=1, description="how long a refusal counts; then its sketch is deleted")
+    similarity: float = Field(
+        0.5, ge=0.3, le=1, description="share of words and pairs of words in common from which prompts are alike"
+    )
+
+    @model_validator(mode="after")
+    def _steps_get_harder(self) -> "RetryOptions":
+        if not self.warn_after <= self.slow_after <= self.hold_after <= self.suspend_after:
+            raise ValueError("the steps come in this order: warn_after, slow_after, hold_after, suspend_after")
+        return self
+
+
 class Settings(_Frozen):
     """Everything an operator can choose. Nothing here can lower the hard floor."""
 
@@ -109,6 +130,7 @@ class Settings(_Frozen):
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")
     blob_url: str | None = Field(None, description="fsspec URL for pictures; default: a folder in the data folder")
     limits: LimitOptions = Field(default_factory=LimitOptions, description="see below")
+    retries: RetryOptions = Field(default_factory=RetryOptions, description="see below")
     queue_size: int = Field(32, ge=1, description="accepted pictures in work at once; more are told to come back")
     prompt_timeout_seconds: float = Field(10, gt=0, description="a prompt classifier silent for longer is a finding")
     image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")

@@ -45,6 +45,7 @@ class Statement:
     appeal: str
     appeal_contact: str
     appeal_days: int
+    warning: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in answers."""
@@ -95,7 +96,18 @@ def state(decision: Decision, stage: Stage, policy: Policy, request_id: str) -> 
         appeal=policy.appeal.how,
         appeal_contact=policy.appeal.contact,
         appeal_days=policy.appeal.days,
+        warning=next((_WARNINGS[reason.rule] for reason in decision.reasons if reason.rule in _WARNINGS), ""),
     )
+
+
+_LIKE_BEFORE = "This is much like requests that were refused before."
+_WARNINGS = {
+    "retries-warn": f"{_LIKE_BEFORE} Going on leads to waits, to a review by a person, and to a suspension.",
+    "retries-slow": f"{_LIKE_BEFORE} The next one like it has to wait.",
+    "retries-hold": f"{_LIKE_BEFORE} The next one like it has to wait and is looked at by a person.",
+    "retries-suspend": f"{_LIKE_BEFORE} Because of how many they were, nothing is made for you for a while.",
+}
+"""What asking again has led to (`gateway/retries.py`)."""
 
 
 _taxonomy = cache(load_taxonomy)  # read once: parsing it took a third of a refusal's time

@@ -24,6 +24,7 @@ TIMESTAMPS = Gauge("fluxgate_timestamps", "Signatures of this process by time-st
 CERTIFICATE_SECONDS_LEFT = Gauge(
     "fluxgate_certificate_seconds_left", "Seconds until the signing certificate ends.", registry=REGISTRY
 )
+RETRIES = Counter("fluxgate_retries_total", "Steps that asking again led to.", ["step"], registry=REGISTRY)
 LOG_SIZE = Gauge("fluxgate_log_size", "Entries in the transparency log.", registry=REGISTRY)
 
 

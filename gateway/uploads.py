@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import cast
 
+import numpy as np
 from sqlalchemy import Engine, Row, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,7 +32,7 @@ from policies.findings import Finding, Stage
 from policies.policy import Policy
 from policies.verdicts import Decision
 from provenance.claims import MediaType, Source
-from provenance.encoding import Limits, decode, decode_mask
+from provenance.encoding import Limits, decode, decode_mask, encode
 from provenance.foreign_marks import ForeignMarks
 from provenance.headers import read_header
 from provenance.log import entries
@@ -40,7 +41,9 @@ from provenance.log.ledger import Ledger
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedUpload:
-    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on its credential."""
+    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on it, credential
+    included.
+    """
 
     source: Source
     pixels: Pixels
@@ -109,7 +112,8 @@ class Uploads:
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
         media_type = cast("MediaType", read_header(data).media_type)
         credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
-        findings = (*await self._screening.image(pixels, Stage.INPUT_IMAGE), *credential.findings)
+        seen = await self._screening.image(pixels, Stage.INPUT_IMAGE)
+        findings = (*seen, *await asyncio.to_thread(self._screening.file, data), *credential.findings)
         policy = self._rulebook.policy_for(who.tenant)
         decision = evaluate(policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
@@ -119,19 +123,21 @@ class Uploads:
             if silence:
                 raise ScreeningUnanswered
             raise UploadRefused(state(decision, Stage.INPUT_IMAGE, policy, upload_id))
-        row = {
-            "id": upload_id,
-            "tenant": who.tenant,
-            "file_name": _safe_name(file_name, media_type),
-            "media_type": media_type,
-            "width": pixels.shape[1],
-            "height": pixels.shape[0],
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "created_at": self._clock().timestamp(),
-        }
         marks = await asyncio.to_thread(self._marks_in, pixels)
-        return Taken(await asyncio.to_thread(self._store, row, data), credential, marks)
+        row = await asyncio.to_thread(self._store, upload_id, who, file_name, media_type, pixels, data)
+        return Taken(row, credential, marks)
+
+    async def take_mask(self, who: Principal, data: bytes, file_name: str) -> Row[tuple[object, ...]]:
+        """Stores a mask, reduced to what it is: places that are open or not, one bit each. Raises UnreadableImage.
+
+        Nothing else of the file is kept, so there is no picture to screen; classifiers that look at silhouettes see
+        weapons in rectangles.
+        """
+        places = await asyncio.to_thread(decode_mask, data, self.limits)
+        pixels = np.repeat(np.where(places > _HALF, np.uint8(255), np.uint8(0))[:, :, None], 3, 2)
+        upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
+        kept = await asyncio.to_thread(encode, pixels, "image/png", 100)
+        return await asyncio.to_thread(self._store, upload_id, who, file_name, "image/png", pixels, kept)
 
     def _marks_in(self, pixels: Pixels) -> tuple[str, ...]:
         return tuple(mark.writer for reader in self._foreign for mark in reader.read(pixels))
@@ -158,13 +164,26 @@ class Uploads:
         )
         self._ledger.record(entry, salt=salt)
 
-    def _store(self, row: dict[str, object], data: bytes) -> Row[tuple[object, ...]]:
-        name = blob_name(str(row["id"]), str(row["media_type"]))
+    def _store(
+        self, upload_id: str, who: Principal, file_name: str, media_type: str, pixels: Pixels, data: bytes
+    ) -> Row[tuple[object, ...]]:
+        row = {
+            "id": upload_id,
+            "tenant": who.tenant,
+            "file_name": _safe_name(file_name, media_type),
+            "media_type": media_type,
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "created_at": self._clock().timestamp(),
+        }
+        name = blob_name(upload_id, media_type)
         self._blobs.write(name, data)
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(uploads).values(row))
-                return connection.execute(select(uploads).where(uploads.c.id == row["id"])).one()
+                return connection.execute(select(uploads).where(uploads.c.id == upload_id)).one()
         except SQLAlchemyError:
             self._blobs.remove(name)
             raise
@@ -188,7 +207,8 @@ class Uploads:
 
     def _open(self, upload_id: str, tenant: str) -> OpenedUpload:
         source = self._source(upload_id, tenant)
-        return OpenedUpload(source, decode(source.data, self.limits), self._credentials.report(source).findings)
+        findings = (*self._screening.file(source.data), *self._credentials.report(source).findings)
+        return OpenedUpload(source, decode(source.data, self.limits), findings)
 
     def _source(self, upload_id: str, tenant: str) -> Source:
         row = self.row(upload_id, tenant)
@@ -212,6 +232,8 @@ class Uploads:
         row = self.row(upload_id)
         return self._blobs.read(blob_name(row.id, row.media_type)), row.media_type
 
+
+_HALF = 127
 
 _NOTHING_SENT = Sent(None, None, ())
 

@@ -22,6 +22,7 @@ from gateway.parts import BootError, build_part
 from gateway.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.provisioning import log_signer
 from gateway.records import Records
+from gateway.retries import Retries
 from gateway.rulebook import Rulebook, rulebook
 from gateway.screening import Screening
 from gateway.sealing import Sealing
@@ -66,6 +67,7 @@ class Parts:
     verifier: Verifier
     ledger: Ledger
     records: Records
+    retries: Retries
     pictures: Pictures
     uploads: Uploads
     engine: Database
@@ -139,6 +141,13 @@ def wire(folder: DataFolder) -> Parts:
         ),
         ledger=ledger,
         records=Records(ledger, pictures, _now),
+        retries=Retries(
+            folder.engine,
+            folder.secret("retries"),
+            settings.retries,
+            " ".join(filter(None, (policy.appeal.how, policy.appeal.contact))),
+            time.time,
+        ),
         pictures=pictures,
         uploads=Uploads(
             folder.engine,

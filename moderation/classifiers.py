@@ -61,6 +61,15 @@ class ImageClassifier(Protocol):
 
 
 @runtime_checkable
+class FileClassifier(ImageClassifier, Protocol):
+    """An image classifier that is also shown the files of pictures sent in, for what only the bytes tell."""
+
+    def classify_file(self, data: bytes) -> tuple[Finding, ...]:
+        """Findings with `Stage.INPUT_IMAGE`, never an empty tuple. `data`: the file as it came, hostile perhaps."""
+        ...
+
+
+@runtime_checkable
 class ImageTextReader(Protocol):
     """Reads the words in a picture, so that they can be screened as words. `close() -> None` is optional."""
 

@@ -1,59 +1,42 @@
-"""Reads lists of known pictures' PDQ hashes and searches them. Of a list's contents only entry ids leave this file.
+"""Makes searchable lists of known pictures from files or inline data. Of their contents only entry ids leave this file.
 
-Record shape, in a `.jsonl` file (one object a line), a `.csv` file (first line: column names) or inline in policy data:
+A list is one file, or a folder whose files are its pages; `image_hash_formats.py` says which shapes are read. Records
+are replayed in order of their time, those of one time in the order in which they stand, and the last one of an entry
+wins: a withdrawal or a tombstone that comes later un-matches the entry, wherever it stands.
 
-    hash      64 hexadecimal digits (256 bits, most significant first: the form of PDQ's reference tools)
-    id        the entry's own id: 1 to 128 letters, digits and ._:- ; it stands in logs, so it may not be the hash
-    category  optional, of the taxonomy; without it the list's category holds
-    status    optional: `active` (the default) or `withdrawn`
-
-Records are replayed in order and the last one of an id wins: a withdrawal appended to the file un-matches the entry.
-The list's id, category, version, distance and quality stand in the options, under the policy's digest. The file's own
-digest is `sha256:` over its bytes; an inline list's is over the canonical JSON of its records.
-
-A feed with another record shape (StopNCII, NCMEC) becomes one more function in `_READERS`.
+The list's id, category, version, distance and quality stand in the options, under the policy's digest. The list's own
+digest is `sha256:` over the bytes of its file, or over those of its pages in order of their names, each with its name
+and length in front; an inline list's is over the canonical JSON of its records.
 """
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
 
 import numpy
 import numpy.typing
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.errors import PartUnusable
+from moderation.image_hash_formats import READERS, Entry, HashHex, HashRecord, Identifier, Unreadable, entries_of
 from policies.findings import Category
 
 PART = "pdq_list"
 HASH_BITS = 256
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
-HashHex = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{64}$", to_lower=True)]
+MAX_LIST_BYTES = 256 * 1024 * 1024
+"""Of all pages of one list together: room for about 1.5 million records, held in memory while they are read."""
+
+MAX_PAGES = 10_000
+
 Words = numpy.typing.NDArray[numpy.uint64]
 """Hashes as 64-bit words: (4, n), one hash a column, so that a search runs along contiguous memory."""
 
-
-class HashRecord(BaseModel):
-    """One entry of a list, as the module's docstring describes it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    id: Identifier
-    hash: HashHex
-    category: Category | None = None
-    status: Literal["active", "withdrawn"] = "active"
-
-    @model_validator(mode="after")
-    def _id_tells_nothing(self) -> Self:
-        if self.hash in self.id.lower():
-            raise ValueError("the id contains the hash, and ids stand in logs: give the entry another id")
-        return self
+Signature = tuple[tuple[str, int, int, int], ...]
+"""(name, inode, size in bytes, time of change in nanoseconds) of each file: differs once a list has changed."""
 
 
 class ListSource(BaseModel):
@@ -74,10 +57,23 @@ class ListSource(BaseModel):
 
 
 class ListFile(ListSource):
-    """A list in a local `.jsonl` or `.csv` file. `sha256`: 64 hex digits; if given, any other content is refused."""
+    """A list in a local file or folder. `sha256`: of its digest, 64 hex digits; if given, other content is refused."""
 
     path: Path
     sha256: HashHex | None = None
+
+    def signature(self) -> Signature:
+        """Of its files now. Raises `PartUnusable`."""
+        try:
+            return tuple((page.name, (at := page.stat()).st_ino, at.st_size, at.st_mtime_ns) for page in self.pages())
+        except OSError as error:
+            raise _unreadable(self, error) from error
+
+    def pages(self) -> list[Path]:
+        """Its files, by name; hidden ones do not count. Raises `OSError`."""
+        if not self.path.is_dir():
+            return [self.path]
+        return sorted(page for page in self.path.iterdir() if not page.name.startswith("."))
 
 
 class InlineList(ListSource):
@@ -88,7 +84,10 @@ class InlineList(ListSource):
 
 @dataclass(frozen=True, slots=True)
 class HashList:
-    """The active entries of one category of one list, ready to be searched. `words`: (4, n); `entries`: their n ids."""
+    """The active entries of one category of one list, ready to be searched.
+
+    `words`: (4, n), PDQ; `entries`: their n ids. `files`: (kind, hex digits of a file's hash) → entry id.
+    """
 
     id: str
     version: str
@@ -98,6 +97,7 @@ class HashList:
     minimum_quality: int
     entries: tuple[str, ...]
     words: Words
+    files: dict[tuple[str, str], str]
 
     def nearest(self, queries: Words) -> tuple[str, int] | None:
         """The entry nearest to any of `queries` ((4, m)), and its distance; None if none is within `max_distance`.
@@ -126,74 +126,79 @@ def words_of(hashes: Iterable[bytes]) -> Words:
     return numpy.ascontiguousarray(packed.T)
 
 
-def read_list(source: ListFile | InlineList) -> tuple[HashList, ...]:
-    """One `HashList` per category that has an active entry; empty if every entry is withdrawn or there is none.
+def read_list(source: ListFile | InlineList, also: frozenset[str] = frozenset()) -> tuple[HashList, ...]:
+    """One `HashList` per category that has an active entry, and one for each of `also`, if need be without entries.
 
-    Raises `PartUnusable` naming list and record if a file is missing, has another digest than pinned, or holds a record
-    of another shape. No message quotes a record.
+    Raises `PartUnusable` naming list, file and line or record if a file is missing, too large, has another digest than
+    pinned, or holds a record of another shape. No message quotes a record.
     """
     if isinstance(source, ListFile):
-        records, digest = _read_file(source)
+        entries, digest = _read_files(source)
     else:
-        records = source.entries
-        canonical = json.dumps([record.model_dump(mode="json") for record in records], sort_keys=True)
+        entries = [record.entry() for record in source.entries]
+        canonical = json.dumps([record.model_dump(mode="json") for record in source.entries], sort_keys=True)
         digest = "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
-    latest = {record.id: record for record in records}
-    by_category: dict[Category, list[HashRecord]] = {}
-    for record in latest.values():
-        if record.status == "active":
-            by_category.setdefault(record.category or source.category, []).append(record)
+    latest: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda entry: entry.time):  # stable: equal times keep their order
+        latest[entry.key] = entry
+    by_category: dict[str, list[tuple[str, str, str]]] = defaultdict(list, {category: [] for category in also})
+    for entry in latest.values():
+        if entry.active:
+            found = ((kind, digits, entry.id) for kind, digits in entry.hashes)
+            by_category[(entry.category or source.category).value] += found
     return tuple(
         HashList(
             id=source.id,
             version=source.version or digest,
             digest=digest,
-            category=category.value,
+            category=category,
             max_distance=source.max_distance,
             minimum_quality=source.minimum_quality,
-            entries=tuple(record.id for record in active),
-            words=words_of(bytes.fromhex(record.hash) for record in active),
+            entries=tuple(name for kind, _, name in known if kind == "pdq"),
+            words=words_of(bytes.fromhex(digits) for kind, digits, _ in known if kind == "pdq"),
+            files={(kind, digits): name for kind, digits, name in known if kind != "pdq"},
         )
-        for category, active in sorted(by_category.items())
+        for category, known in sorted(by_category.items())
+        if known or category in also
     )
 
 
-def _read_file(source: ListFile) -> tuple[tuple[HashRecord, ...], str]:
+def _read_files(source: ListFile) -> tuple[list[Entry], str]:
     field = f"lists.{source.id}"
-    reader = _READERS.get(source.path.suffix.lower())
-    if reader is None:
-        raise PartUnusable(PART, field, "the file's name must end in " + " or ".join(_READERS), "Rename or convert it")
+    entries: list[Entry] = []
+    whole, taken = hashlib.sha256(), 0
     try:
-        data = source.path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        remedy = "Set `path` to a readable list, or remove the list and accept the gap in the policy"
-        raise PartUnusable(PART, field, f"{source.path} cannot be read: {cause}", remedy) from error
-    sha256 = hashlib.sha256(data).hexdigest()
+        pages = source.pages()
+        if len(pages) > MAX_PAGES:
+            raise PartUnusable(PART, field, f"the folder has more than {MAX_PAGES} files", "Join pages")
+        for page in pages:
+            if page.suffix.lower() not in READERS:
+                known = " or ".join(READERS)
+                raise PartUnusable(PART, field, f"{page}: a file's name must end in {known}", "Rename or convert it")
+            with page.open("rb") as file:
+                data = file.read(MAX_LIST_BYTES - taken + 1)
+            taken += len(data)
+            if taken > MAX_LIST_BYTES:
+                raise PartUnusable(
+                    PART, field, f"{page}: it has over {MAX_LIST_BYTES} bytes", "Split it into two lists"
+                )
+            if page != source.path:
+                whole.update(f"{page.name}\0{len(data)}\0".encode())
+            whole.update(data)
+            try:
+                entries += entries_of(page.suffix.lower(), data, source.id)
+            except Unreadable as error:  # its own cause is cut off, for it may carry the document
+                raise PartUnusable(PART, field, f"{page}, {error}", "Correct or remove it") from None
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    sha256 = whole.hexdigest()
     if source.sha256 not in (None, sha256):
         remedy = "Find out who changed the list, or pin the new digest"
         raise PartUnusable(PART, field, f"{source.path} has the digest {sha256}, pinned is {source.sha256}", remedy)
-
-    records: list[HashRecord] = []
-    try:
-        records.extend(HashRecord.model_validate(row) for row in reader(text))
-    except (ValueError, csv.Error) as error:  # pydantic's ValidationError is a ValueError
-        problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not in the file's format"
-        # The cause is cut off: a JSON error carries the whole document, and lists are confidential.
-        where = f"{source.path}, record {len(records) + 1}"
-        raise PartUnusable(PART, field, f"{where}: {problem}", "Correct the record") from None
-    return tuple(records), "sha256:" + sha256
+    return entries, "sha256:" + sha256
 
 
-def _json_lines(text: str) -> Iterator[object]:
-    return (json.loads(line) for line in text.split("\n") if line.strip())
-
-
-def _csv_rows(text: str) -> Iterator[object]:
-    for row in csv.DictReader(io.StringIO(text, newline=""), restkey="surplus", strict=True):
-        yield {column: cell for column, cell in row.items() if cell}
-
-
-_READERS: dict[str, Callable[[str], Iterator[object]]] = {".jsonl": _json_lines, ".csv": _csv_rows}
+def _unreadable(source: ListFile, error: OSError) -> PartUnusable:
+    remedy = "Set `path` to a readable list, or remove the list and accept the gap in the policy"
+    return PartUnusable(PART, f"lists.{source.id}", f"{source.path} cannot be read: {error.strerror}", remedy)

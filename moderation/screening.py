@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol
 
-from moderation.classifiers import ImageClassifier, ImageTextReader, Pixels, PromptClassifier
+from moderation.classifiers import FileClassifier, ImageClassifier, ImageTextReader, Pixels, PromptClassifier
 from moderation.lanes import Call, LaneBusy, ask
 from moderation.prompt_folding import fold
 from policies.findings import UNANSWERED, Finding, Stage, unanswered
@@ -56,6 +56,21 @@ def screen_image(
     _require_image_stage(stage)
     questions = [(each, lambda part=each: part.classify(pixels, stage)) for each in classifiers]
     return _screen(questions, stage, deadline, pool)
+
+
+def screen_file(
+    classifiers: Sequence[ImageClassifier], data: bytes, *, timeout_seconds: float, pool: Executor
+) -> tuple[Finding, ...]:
+    """Findings about the file of a picture sent in, by those `classifiers` that look at files too; none if none does.
+
+    `data`: the file as it came. The findings carry `Stage.INPUT_IMAGE` and only add to what `screen_image` found.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    looking = [each for each in classifiers if isinstance(each, FileClassifier)]
+    if not looking:
+        return ()
+    questions = [(each, lambda part=each: part.classify_file(data)) for each in looking]
+    return _screen(questions, Stage.INPUT_IMAGE, deadline, pool)
 
 
 def screen_image_text(

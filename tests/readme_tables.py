@@ -18,12 +18,12 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 def settings_table() -> str:
     """Every setting: its name in fluxgate.toml, default, meaning."""
-    from gateway.settings import LimitOptions, Settings
+    from gateway.settings import Settings
 
     def rows(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, ...]]:
         for name, field in model.model_fields.items():
-            if field.annotation is LimitOptions:
-                yield from rows(LimitOptions, f"{name}.")
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                yield from rows(field.annotation, f"{name}.")
                 continue
             default = field.get_default(call_default_factory=True)
             shown = "" if default is None or default == {} else f"`{default}`"

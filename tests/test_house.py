@@ -65,7 +65,14 @@ def test_one_file_owns_each_foreign_library() -> None:
         "open_clip": {"open_clip_models.py"},
         "pkcs11": {"pkcs11_signer.py"},
         "fsspec": {"blobs.py"},
-        "alembic": {"database.py", "env.py", "0001_first.py", "0002_manifest_digests.py", "0003_landmarks.py"},
+        "alembic": {
+            "database.py",
+            "env.py",
+            "0001_first.py",
+            "0002_manifest_digests.py",
+            "0003_landmarks.py",
+            "0004_refused_prompts.py",
+        },
     }
     for library, files in owners.items():
         importing = re.compile(rf"^\s*(?:import|from) {library}\b", re.MULTILINE)

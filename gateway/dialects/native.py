@@ -2,10 +2,10 @@
 
 import string
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Body, File, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Body, File, Form, Query, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from sqlalchemy import Row
 
@@ -49,7 +49,8 @@ class Input(LabelFields):
     image: str | None = Field(None, description="`download_url` of an uploaded picture to start from")
     strength: float = Field(0.6, description="how far to leave `image`: above 0, up to 1")
     mask: str | None = Field(
-        None, description="`download_url` of a mask for `image`: what is white or transparent is painted anew"
+        None,
+        description="`download_url` of a mask for `image` (sent in with `purpose=mask`): white or transparent is painted anew",
     )
     references: list[str] = Field([], description="`download_url`s of pictures to look at beside the words")
     palette: list[str] = Field([], description="colours to draw in, such as #c81e1e; applied after drawing")
@@ -144,8 +145,17 @@ class Native:
             return _json({"data": [_view(desk, request, row, desk.outcome(row)) for row in rows[:limit]], "next": more})
 
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
-        async def upload(request: Request, file: Annotated[UploadFile, File()]) -> Response:
+        async def upload(
+            request: Request,
+            file: Annotated[UploadFile, File()],
+            purpose: Annotated[
+                Literal["picture", "mask"], Form(description="of a mask only the places are kept, one bit each")
+            ] = "picture",
+        ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
+            if purpose == "mask":
+                row = await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")
+                return _json({"data": _kept(desk, request, row)})
             taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
             return _json({"data": _uploaded(desk, request, taken)})
 
@@ -184,13 +194,18 @@ def _wish(desk: Desk, body: Flat | Nested) -> Wish:
     )
 
 
-def _uploaded(desk: Desk, request: Request, taken: Taken) -> dict[str, Any]:
-    row, credential = taken.row, taken.credential
+def _kept(desk: Desk, request: Request, row: Row[Any]) -> dict[str, Any]:
     return {
         "download_url": desk.link(request, f"/files/uploads/{row.id}"),
         "file_name": row.file_name,
         "content_type": row.media_type,
         "size": row.size,
+    }
+
+
+def _uploaded(desk: Desk, request: Request, taken: Taken) -> dict[str, Any]:
+    credential = taken.credential
+    return _kept(desk, request, taken.row) | {
         "content_credentials": {
             "state": credential.state,
             "made_here": credential.ours,

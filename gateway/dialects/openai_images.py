@@ -161,13 +161,17 @@ async def take_in(
 ) -> list[ImageRequest]:
     """The orders over the form's pictures, which are screened and kept as `uploadMedia` keeps them."""
     sent = [await _take(desk, who, picture) for picture in pictures]
-    region = await _take(desk, who, mask) if mask else None
+    region = await _take_mask(desk, who, mask) if mask else None
     return [replace(order, upload=sent[0], references=tuple(sent[1:]), mask=region) for order in orders]
 
 
 async def _take(desk: Desk, who: Principal, file: UploadFile) -> str:
     taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
     return str(taken.row.id)
+
+
+async def _take_mask(desk: Desk, who: Principal, file: UploadFile) -> str:
+    return str((await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")).id)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -33,6 +33,7 @@ CAUGHT_INSIDE = {
     "gateway.errors.GatewayError": "base",
     "moderation.errors.ModerationError": "base",
     "moderation.errors.ClassifierFailed": "screening turns it into a finding",
+    "moderation.image_hash_formats.Unreadable": "the reader of lists turns it into its own",
     "moderation.lanes.LaneBusy": "screening turns it into a finding",
     "provenance.errors.AlreadyRecorded": "a bug if it ever gets out, and said to be one",
     "provenance.labels.visible.LabelDoesNotFit": "the desk and sealing turn it into their own",
@@ -64,6 +65,7 @@ def an_instance(kind: type[Exception]) -> Exception:
     known = {
         "code": "invalid_key", "field": "field", "problem": "problem", "remedy": "remedy", "limit": 1, "what": "thing",
         "limit_name": "key", "retry_after_seconds": 1,
+        "until": 0.0, "decision": "dec_1", "appeal": "Write to us.",
     }  # fmt: skip
     for name, value in known.items():
         if not hasattr(failure, name):

@@ -25,6 +25,7 @@ from tests.provenance.operators import make_claim, make_gateway
 from tests.provenance.pictures import make_picture
 from tests.walk.dialogues import Answer, Native
 from tests.walk.house import HARMLESS, SIZE, House
+from tests.walk.switched_parts import switched
 from tests.walk.test_outcomes import recorded
 
 PLAIN = np.full((SIZE, SIZE, 3), (30, 90, 160), np.uint8)
@@ -38,8 +39,9 @@ def png(pixels: np.ndarray, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def send_in(house: House, data: bytes) -> dict[str, Any]:
-    sent: httpx.Response = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("picture.png", data)})
+def send_in(house: House, data: bytes, **fields: str) -> dict[str, Any]:
+    files = {"file": ("picture.png", data)}
+    sent: httpx.Response = house.send("POST", "/api/v1/model/uploadMedia", files=files, data=fields)
     assert sent.status_code == 200, sent.text
     return dict(sent.json()["data"])
 
@@ -63,7 +65,7 @@ def pixels_of(file: bytes) -> np.ndarray:
 
 
 def test_a_region_is_painted_anew_and_the_rest_is_left(house: House) -> None:
-    image, mask = send_in(house, png(PLAIN)), send_in(house, png(OPEN))
+    image, mask = send_in(house, png(PLAIN)), send_in(house, png(OPEN), purpose="mask")
 
     answer = Native().ask(
         house, HARMLESS, image=image["download_url"], mask=mask["download_url"], strength=1.0, steps=2
@@ -77,6 +79,15 @@ def test_a_region_is_painted_anew_and_the_rest_is_left(house: House) -> None:
     edited = actions_of(answer.picture)[1]
     shape = edited["changes"][0]["region"][0]["shape"]
     assert (shape["origin"]["x"], shape["origin"]["y"], shape["width"], shape["height"]) == (32, 64, 128, 64)
+
+
+def test_of_a_mask_only_places_are_kept_and_no_classifier_is_asked(house: House) -> None:
+    shades = np.tile(np.arange(SIZE, dtype=np.uint8), (SIZE, 1))
+    with switched(switched_eyes="finds:gore"):
+        kept = send_in(house, png(shades), purpose="mask")
+    places = pixels_of(house.send("GET", kept["download_url"], key=None).content)
+    assert set(np.unique(places)) == {0, 255}
+    assert np.array_equal(places[..., 0] == 255, shades > 127)
 
 
 def test_openai_edits_take_a_mask_with_a_hole(house: House) -> None:

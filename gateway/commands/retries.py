@@ -1,0 +1,56 @@
+"""`fluxgate retries`: who is suspended for asking again and again, and the end of it after an appeal."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.table import Table
+
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
+from gateway.data_folder import open_data_folder
+from gateway.retries import Retries
+
+retries_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Suspensions of those who asked again and again for what was refused. Running gateways follow at once.",
+)
+
+
+@retries_app.command(name="list", epilog="Example: fluxgate retries list --json")
+def list_suspensions(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Show the suspensions that run: the decision that led to each, the tenant, and the end."""
+    rows = [
+        {
+            "decision": each.decision,
+            "tenant": each.tenant,
+            "until": datetime.fromtimestamp(each.until, UTC).isoformat(timespec="seconds"),
+        }
+        for each in _retries(data_dir).suspensions()
+    ]
+    if as_json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        return
+    table = Table("decision", "tenant", "until")
+    for row in rows:
+        table.add_row(*row.values())
+    wide_console().print(table if rows else "Nobody is suspended.")
+
+
+@retries_app.command(epilog="Example: fluxgate retries lift dec_2kq3…")
+def lift(
+    decision: Annotated[str, typer.Argument(help="The decision that the suspended person was told.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """End a suspension, and forget what was counted of this person."""
+    if not _retries(data_dir).lift(decision):
+        stop("this decision has led to no suspension that runs: see `fluxgate retries list`")
+    typer.echo("Lifted.")
+
+
+def _retries(data_dir: Path) -> Retries:
+    folder = open_data_folder(existing(data_dir))
+    return Retries(folder.engine, folder.secret("retries"), folder.settings.retries, "", time.time)

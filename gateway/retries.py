@@ -1,0 +1,245 @@
+"""Counts how often somebody asks again, much alike, for what was refused; the answer gets harder step by step.
+
+    warn     the refusal says what further tries lead to
+    slow     what is like it is turned away until a wait is over, which doubles with every try
+    hold     what is like it and passes the screening is held for a reviewer
+    suspend  nothing of this person's is made for a while; the answer says until when, and how to appeal
+
+The first three touch only prompts like the refused one. Every step stands in the log, as a reason of the entry whose
+refusal led to it (rule `retries-…`). Screening decides first and alone: no step makes anything softer, and without a
+count everything is decided as if there were no steps.
+
+Somebody is the end user the caller names, else the key. Kept are a keyed hash of that, and a keyed sketch of the prompt
+(`gateway/prompt_sketch.py`), until the time in the settings is over; several gateways count in one database.
+"""
+
+import asyncio
+import hmac
+import logging
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway import telemetry
+from gateway.auth.end_users import commitment_bytes
+from gateway.auth.identity import Principal
+from gateway.errors import RetrySlowed, Suspended
+from gateway.exchange import ImageRequest
+from gateway.prompt_sketch import likeness, sketch
+from gateway.records import Case
+from gateway.settings import RetryOptions
+from gateway.statements import decision_id
+from gateway.store.database import reading
+from gateway.store.schema import refused_prompts
+from policies.findings import UNANSWERED, Category, Stage
+from policies.verdicts import Decision, Reason, Verdict
+
+log = logging.getLogger("fluxgate.retries")
+
+STEPS = ("warn", "slow", "hold", "suspend")
+
+MOST_COMPARED = 256
+"""Newest refusals of one person that a prompt is compared with: bounds the work, not the count of the likest."""
+
+ONE_ASKING_SECONDS = 1.0
+"""Pictures of one request (`n`) are asked for within milliseconds; they are one try."""
+
+LONGEST_WAIT_SECONDS = 3600.0
+
+Rows = Sequence[Row[Any]]
+
+
+def step_of(tries: int, options: RetryOptions) -> str | None:
+    """The step that `tries` refusals after the first one lead to; None if to nothing yet. Never falls as tries grow."""
+    reached = [step for step in STEPS if tries >= getattr(options, f"{step}_after")]
+    return reached[-1] if reached else None
+
+
+def wait_seconds(tries: int, options: RetryOptions) -> float:
+    """How long what is like it waits after that many tries: doubles with each, up to an hour; 0 before `slow`."""
+    if tries < options.slow_after:
+        return 0.0
+    return min(LONGEST_WAIT_SECONDS, options.slow_seconds * 2.0 ** min(tries - options.slow_after, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Like:
+    """The refusals that a prompt is like, newest first. `chain`: the request id of the first one."""
+
+    chain: str
+    rows: Rows
+    score: float
+
+    @property
+    def tries(self) -> int:
+        """Refusals after the first."""
+        return len(self.rows) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """A running suspension. `decision`: the refusal that led to it. `until`: Unix seconds."""
+
+    decision: str
+    tenant: str
+    until: float
+
+
+class Retries:
+    """`key`: 32 secret bytes, the same for all gateways on one database. `clock`: Unix seconds."""
+
+    def __init__(
+        self, engine: Engine, key: bytes, options: RetryOptions, appeal: str, clock: Callable[[], float]
+    ) -> None:
+        self._engine = engine
+        self._key = key
+        self._options = options
+        self._appeal = appeal
+        self._clock = clock
+        self._one_by_one = threading.Lock()  # so that of the pictures of one request one is the first
+
+    async def admit(self, who: Principal, request: ImageRequest) -> None:
+        """Raises `Suspended` or `RetrySlowed`; `SQLAlchemyError` if it cannot be known."""
+        await asyncio.to_thread(self._admit, who, request)
+
+    async def weigh(self, case: Case) -> None:
+        """Joins to a case what asking again has led to: a note if it was refused, a hold if it was not.
+
+        To be called once the prompt, or the picture drawn from it, was decided on. Without a database nothing is
+        joined, and the case stands as the screening decided it.
+        """
+        refused = any(
+            reason.verdict is Verdict.REFUSE
+            and reason.category != UNANSWERED
+            and reason.stage is not Stage.INPUT_IMAGE  # there it was for a picture sent in, not for the words
+            for reason in case.decision.reasons
+        )
+        if case.decision.stops and not refused:
+            return
+        try:
+            found = await asyncio.to_thread(self._refused if refused else self._passed, case)
+        except SQLAlchemyError as failure:
+            log.warning("refused prompts could not be counted: %s", type(failure).__name__)
+            return
+        if found is not None:
+            telemetry.RETRIES.labels(found.rule.removeprefix("retries-")).inc()
+            case.join(Decision(found.verdict, case.policy.digest, (found,)))
+
+    def suspensions(self) -> tuple[Suspension, ...]:
+        """Those that run now, the one that ends first in front."""
+        table = refused_prompts.c
+        query = select(table.request_id, table.tenant, table.suspended_until).where(
+            table.suspended_until > self._clock()
+        )
+        with reading(self._engine).connect() as connection:
+            rows = connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
+        return tuple(Suspension(decision_id(row.request_id), row.tenant, row.suspended_until) for row in rows)
+
+    def lift(self, decision: str) -> bool:
+        """Ends the suspension that this decision led to and forgets what was counted; False if there is none."""
+        with self._engine.begin() as connection:
+            for row in connection.execute(
+                select(refused_prompts).where(refused_prompts.c.suspended_until.is_not(None))
+            ):
+                if decision_id(row.request_id) == decision:
+                    connection.execute(delete(refused_prompts).where(refused_prompts.c.subject == row.subject))
+                    return True
+        return False
+
+    # -- blocking, in a thread ------------------------------------------------------------------------------------
+
+    def _admit(self, who: Principal, request: ImageRequest) -> None:
+        now = self._clock()
+        with reading(self._engine).connect() as connection:
+            rows = self._rows(connection, self._subject(who, request), now)
+        if not rows:
+            return
+        last = max(rows, key=lambda row: row.suspended_until or 0.0)
+        if (last.suspended_until or 0.0) > now:
+            telemetry.RETRIES.labels("suspended").inc()
+            seconds = math.ceil(last.suspended_until - now)
+            raise Suspended(seconds, last.suspended_until, decision_id(last.request_id), self._appeal)
+        like = self._like(rows, sketch(request.prompt, self._tenant_key(who)))
+        if like is None:
+            return
+        left = like.rows[0].at + wait_seconds(like.tries, self._options) - now
+        if left > 0:
+            telemetry.RETRIES.labels("slowed").inc()
+            raise RetrySlowed(math.ceil(left))
+
+    def _passed(self, case: Case) -> Reason | None:
+        with reading(self._engine).connect() as connection:
+            rows = self._rows(connection, self._subject(case.who, case.request), self._clock())
+        if not rows:
+            return None
+        like = self._like(rows, sketch(case.request.prompt, self._tenant_key(case.who)))
+        if like is None or like.tries < self._options.hold_after:
+            return None
+        return self._reason("hold", Verdict.HOLD, case, like)
+
+    def _refused(self, case: Case) -> Reason | None:
+        made = sketch(case.request.prompt, self._tenant_key(case.who))
+        if made is None:
+            return None
+        subject, asked, now = self._subject(case.who, case.request), case.request.created_at.timestamp(), self._clock()
+        with self._one_by_one, self._engine.begin() as connection:
+            connection.execute(delete(refused_prompts).where(refused_prompts.c.expires_at <= now))
+            like = self._like(self._rows(connection, subject, now), made)
+            if like is not None and any(abs(row.at - asked) < ONE_ASKING_SECONDS for row in like.rows):
+                return None
+            step = step_of(len(like.rows), self._options) if like else None
+            until = now + self._options.suspend_seconds if step == "suspend" else None
+            connection.execute(
+                insert(refused_prompts).values(
+                    request_id=case.request.id,
+                    tenant=case.who.tenant,
+                    subject=subject,
+                    chain=like.chain if like else case.request.id,
+                    sketch=made,
+                    at=asked,
+                    expires_at=max(asked + self._options.remember_seconds, until or 0.0),
+                    suspended_until=until,
+                )
+            )
+        return self._reason(step, Verdict.FLAG, case, like) if step and like else None
+
+    def _rows(self, connection: Connection, subject: bytes, now: float) -> Rows:
+        table = refused_prompts.c
+        query = select(refused_prompts).where(table.subject == subject, table.expires_at > now)
+        return connection.execute(query.order_by(table.at.desc()).limit(MOST_COMPARED)).all()
+
+    def _like(self, rows: Rows, made: bytes | None) -> _Like | None:
+        if not rows or made is None:
+            return None
+        scores = likeness(made, [row.sketch for row in rows])
+        at = int(scores.argmax())
+        if scores[at] < self._options.similarity:
+            return None
+        chain = rows[at].chain
+        return _Like(chain, [row for row in rows if row.chain == chain], float(scores[at]))
+
+    def _reason(self, step: str, verdict: Verdict, case: Case, like: _Like) -> Reason:
+        return Reason(
+            rule=f"retries-{step}",
+            category=Category.EVASION.value,
+            stage=Stage.OUTPUT_IMAGE if case.stage is Stage.OUTPUT_IMAGE else Stage.PROMPT,
+            verdict=verdict,
+            classifier="retries",
+            version="1",
+            score=like.score,
+            threshold=self._options.similarity,
+        )
+
+    def _tenant_key(self, who: Principal) -> bytes:
+        return hmac.digest(self._key, who.tenant.encode(), "sha256")
+
+    def _subject(self, who: Principal, request: ImageRequest) -> bytes:
+        """32 bytes. An end user's first byte differs from a key's, so that no name can be taken for the other."""
+        named = request.end_user is not None
+        name = commitment_bytes(who.tenant, request.end_user) if request.end_user is not None else who.key_id.encode()
+        return hmac.digest(self._tenant_key(who), (b"\x01" if named else b"\x00") + name, "sha256")
