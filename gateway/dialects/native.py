@@ -50,7 +50,7 @@ class Input(LabelFields):
     strength: float = Field(0.6, description="how far to leave `image`: above 0, up to 1")
     mask: str | None = Field(
         None,
-        description="`download_url` of a mask for `image` (sent in with `purpose=mask`): white or transparent is painted anew",
+        description="`download_url` of a mask for `image`, sent in with `purpose=mask`: open where white or holed",
     )
     references: list[str] = Field([], description="`download_url`s of pictures to look at beside the words")
     palette: list[str] = Field([], description="colours to draw in, such as #c81e1e; applied after drawing")
