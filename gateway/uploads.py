@@ -110,7 +110,7 @@ class Uploads:
         media_type = cast("MediaType", read_header(data).media_type)
         credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
         findings = (*await self._screening.image(pixels, Stage.INPUT_IMAGE), *credential.findings)
-        policy = self._rulebook.policy_for(who.tenant)
+        policy = self._rulebook.policy_for(who.tenant, subject=upload_id)
         decision = evaluate(policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
             silence = only_unanswered(decision)
