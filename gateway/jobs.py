@@ -218,7 +218,8 @@ class Jobs:
                 await self._parts.records.failed(self._case(request, who, row.attempt), Interrupted())
 
     def _case(self, request: ImageRequest, who: Principal, attempt: int) -> Case:
-        return Case(request, who, self._parts.rulebook.policy_for(who.tenant, request.tolerance), attempt)
+        policy = self._parts.rulebook.policy_for(who.tenant, request.tolerance, subject=request.id)
+        return Case(request, who, policy, attempt)
 
     def _claim_abandoned(self) -> Row[tuple[object, ...]] | None:
         now = self._clock()

@@ -40,7 +40,8 @@ async def produce(
     steps. Setting `cancel` stops the drawing at its next step. Raises `LedgerUnavailable` or `LeaseLost` if nothing
     could be recorded, and nothing else that a part can raise.
     """
-    case = Case(request, who, parts.rulebook.policy_for(who.tenant, request.tolerance), attempt)
+    policy = parts.rulebook.policy_for(who.tenant, request.tolerance, subject=request.id)
+    case = Case(request, who, policy, attempt)
     record = parts.records
     try:
         # 1. Read the words, and every picture sent in, with what its credentials say.

@@ -22,7 +22,7 @@ from gateway.store.database import reading
 from gateway.store.schema import images, jobs
 from gateway.verifying import to_dict
 from gateway.version import SYSTEM, SYSTEM_VERSION
-from gateway.wiring import describe_gaps
+from gateway.wiring import Parts, describe_gaps
 
 _FILE_HEADERS = {"Cache-Control": "private, no-transform", "X-Content-Type-Options": "nosniff"}
 
@@ -157,6 +157,7 @@ class Public:
                     "version": SYSTEM_VERSION,
                     "provider": parts.settings.provider,
                     "policy": {"name": policy.name, "digest": policy.digest},
+                    "canary": _canary(parts),
                     "accepted_gaps": describe_gaps(policy),
                     "classifiers": [{"name": part.name, "version": part.version} for part in parts.screening.parts],
                     "models": [
@@ -189,3 +190,12 @@ class Public:
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _canary(parts: Parts) -> dict[str, Any] | None:
+    book = parts.rulebook
+    if book.canary is None:
+        return None
+    policy = book.canary.base
+    said = {"name": policy.name, "digest": policy.digest, "share": book.share}
+    return {**said, "accepted_gaps": describe_gaps(policy)}

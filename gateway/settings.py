@@ -99,6 +99,8 @@ class Settings(_Frozen):
         None,
         description="`demo`, `default`, `strict` or a file; default: `demo` for the demo model, else `default`",
     )
+    canary_policy: str | None = Field(None, description="a second policy, which decides about a share of the requests")
+    canary_share: float = Field(0, ge=0, le=1, description="that share, 0 to 1")
     overlays: Mapping[str, Path] = Field(
         default_factory=dict,
         description="tenant → overlay file: stricter rules for it, softer ones only where the policy grants them",
@@ -140,6 +142,12 @@ class Settings(_Frozen):
     max_upload_pixels: int = Field(25_000_000, ge=65536, description="largest picture taken from a caller, in pixels")
     max_prompt_characters: int = Field(4000, ge=1, description="longest prompt")
     unsafe_development: bool = Field(False, description="admits parts whose name begins with Unsafe; never in service")
+
+    @model_validator(mode="after")
+    def _canary_has_both(self) -> "Settings":
+        if (self.canary_policy is None) != (self.canary_share == 0):
+            raise ValueError("canary_policy and a canary_share above 0 belong together")
+        return self
 
     @model_validator(mode="after")
     def _china_names_a_provider(self) -> "Settings":

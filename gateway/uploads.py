@@ -114,7 +114,7 @@ class Uploads:
         credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
         seen = await self._screening.image(pixels, Stage.INPUT_IMAGE)
         findings = (*seen, *await asyncio.to_thread(self._screening.file, data), *credential.findings)
-        policy = self._rulebook.policy_for(who.tenant)
+        policy = self._rulebook.policy_for(who.tenant, subject=upload_id)
         decision = evaluate(policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
             silence = only_unanswered(decision)

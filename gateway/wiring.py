@@ -93,14 +93,13 @@ def wire(folder: DataFolder) -> Parts:
     """Builds and cross-checks everything. Raises `BootError`, `PolicyError`, or what a store raises."""
     settings = folder.settings
     # 1. The policy, and the classifiers it asks.
-    policy = load_policy(settings.policy_name)
-    if not policy.appeal.contact:
-        policy = replace(policy, appeal=replace(policy.appeal, contact=settings.appeal_contact))
-    book = rulebook(policy, settings.overlays)
+    policy = _policy(settings.policy_name, settings)
+    canary = _policy(settings.canary_policy, settings) if settings.canary_policy else None
+    book = rulebook(policy, settings.overlays, canary, settings.canary_share)
     screening = screening_of(settings, policy)
     # 2. What a policy rules on, somebody must look at.
     check_coverage(policy, screening)
-    for own in book.overlaid:
+    for own in book.others:
         refuse_uncovered(own, screening)
     # 3. The engine.
     dispatcher = Dispatcher(
@@ -167,6 +166,12 @@ def wire(folder: DataFolder) -> Parts:
         limit_settings=limit_settings,
         identity_providers=(build_part("identity_providers", "api_keys", {"store": store}),),
     )
+
+
+def _policy(name: str, settings: Settings) -> Policy:
+    policy = load_policy(name)
+    contact = policy.appeal.contact or settings.appeal_contact
+    return replace(policy, appeal=replace(policy.appeal, contact=contact))
 
 
 def screening_of(settings: Settings, policy: Policy) -> Screening:

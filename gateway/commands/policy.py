@@ -39,7 +39,7 @@ def check(
 ) -> None:
     """Check a policy: can it be loaded, is every category looked for, which gaps does it accept and why.
 
-    The overlays of the settings are checked over it too, as at a start.
+    The overlays and the canary of the settings are checked with it, as at a start.
     Exit codes: 0 the gateway would start on it, 2 it would not, and why.
     """
     from gateway.rulebook import rulebook
@@ -49,12 +49,13 @@ def check(
     settings = load_settings(data_dir, {"policy": policy})
     logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # the gaps are printed below
     found = studied(settings.policy_name, overlay, tenant, tolerance)
-    book = rulebook(load_policy(settings.policy_name), settings.overlays)
+    canary = load_policy(settings.canary_policy) if settings.canary_policy else None
+    book = rulebook(load_policy(settings.policy_name), settings.overlays, canary, settings.canary_share)
     if build:
         screening = screening_of(settings, found)
         try:
             check_coverage(found, screening)
-            for own in book.overlaid:
+            for own in book.others:
                 refuse_uncovered(own, screening)
         finally:
             screening.close()

@@ -1,15 +1,16 @@
 """A tenant's overlay decides wherever something is decided about that tenant, and about nobody else."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.parts import BootError
-from gateway.rulebook import rulebook
+from gateway.rulebook import Rulebook, rulebook
 from policies.loading import load_policy
 from tests.walk.dialogues import Dialogue, Native, OpenAI
-from tests.walk.house import HARMLESS, POLICY, House
+from tests.walk.house import HARMLESS, POLICY, SIZE, House
 from tests.walk.switched_parts import switched
 from tests.walk.test_uploads import a_picture
 
@@ -108,6 +109,19 @@ def test_a_rule_on_trial_stands_in_the_entry_and_stops_nothing(
     assert (answer.outcome, entry["verdict"]) == ("delivered", "flag")
     assert [(shadow["rule"], shadow["verdict"]) for shadow in entry["shadows"]] == [("on-trial", "refuse")]
     assert "on-trial" not in {reason["rule"] for reason in entry["reasons"]}
+
+
+def test_a_canary_decides_and_the_log_and_health_name_it(house: House) -> None:
+    base = house.parts.rulebook.base
+    canary = replace(base, name="next", digest="sha256:" + "c" * 64)
+    app = house.beside(rulebook=Rulebook(base, {}, Rulebook(canary, {}), 1.0))
+    asked = {"prompt": HARMLESS, "size": f"{SIZE}x{SIZE}", "num_inference_steps": 1}
+    assert house.send("POST", "/v1/images/generations", app=app, json=asked).status_code == 200
+    entry = last_entry(house)
+    assert (entry["policy"], entry["policy_digest"]) == ("next", canary.digest)
+    health = house.send("GET", "/health", app=app).json()
+    assert (health["policy"]["name"], health["canary"]["name"], health["canary"]["share"]) == ("walk", "next", 1.0)
+    assert house.send("GET", "/health").json()["canary"] is None
 
 
 def test_an_overlay_for_what_is_no_tenants_name_does_not_start() -> None:
