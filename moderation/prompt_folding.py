@@ -13,7 +13,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from moderation.prompt_lookalikes import COSTUME, FOREIGN, LEET, LEET_I, STROKED
+from moderation.prompt_lookalikes import COSTUME, FOREIGN, LEET, LEET_I, PICTURED, SPELLINGS, STROKED
 
 MARKS_PER_LETTER = 4
 """Longest stack of combining marks kept; Vietnamese and pointed Hebrew need three."""
@@ -34,7 +34,18 @@ _ASCII_LETTER = re.compile("[A-Za-z]")
 _MARK = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _COMBINING = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code)))
 _STACK = re.compile(f"([{_COMBINING}]{{{MARKS_PER_LETTER}}})[{_COMBINING}]+")
-_ACCENTED = re.compile(f"[\u00c0-\u024f\u0250-\u02af\u1e00-\u1eff\U0001f1e6-\U0001f1ff{_MARK}]")
+_ACCENTED = re.compile(
+    f"[\u00c0-\u024f\u0250-\u02af\u1e00-\u1eff\U0001f1e6-\U0001f1ff{_MARK}{''.join(map(chr, SPELLINGS))}]"
+)
+_PICTURE = "\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff"
+_PICTURES = re.compile(f"[{_PICTURE}]")
+_AS_LETTER = "".join(map(chr, PICTURED))
+_LETTER_PICTURE = re.compile(f"(?<=[^\\W_])[{_AS_LETTER}]|[{_AS_LETTER}](?=[^\\W_])")
+_PICTURE_INSIDE = re.compile(f"(?<=[^\\W_])[{_PICTURE}]+(?=[^\\W_])")
+# Marks belong to the word they stand in; every Han character is a token, since no space parts words there.
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_MARKS = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+_TOKEN = re.compile(f"[{_HAN}]|[^\\W_{_HAN}](?:[^\\W_{_HAN}]|[{_MARKS}])*")
 _FOREIGN = re.compile("[" + "".join(map(chr, FOREIGN)) + "]")
 _MARKS_ON_LATIN = re.compile(f"(?<=[a-z0-9])[{_MARK}]+")
 # Single letters, each a separator apart: the same one throughout, or any. The letter after an apostrophe is no start.
@@ -61,6 +72,7 @@ class Signals:
     leet_words: int = 0
     stretched_words: int = 0
     stacked_marks: int = 0
+    pictures_in_words: int = 0
 
     @property
     def total(self) -> int:
@@ -72,6 +84,7 @@ class Signals:
             + self.leet_words
             + self.stretched_words
             + self.stacked_marks
+            + self.pictures_in_words
         )
 
 
@@ -107,20 +120,22 @@ def fold(text: str) -> FoldedText:
 
     # The variants, each read on from the one before.
     latin = _all_lookalikes(text, wide) if _FOREIGN.search(wide) else wide
-    bare = _without_accents(latin) if _ACCENTED.search(latin) else latin
+    named = _PICTURES.sub(_name, latin)
+    spelled, pictures = _unpictured(latin)
+    bare = _without_accents(spelled) if _ACCENTED.search(spelled) else spelled
     runs = tuple(_closed(match) for match in _APART_ANYHOW.finditer(bare))
     joined = _APART.sub(_closed, bare)
     anyhow = _APART_ANYHOW.sub(_closed, bare)
     as_l, leet = _read_leet(joined, LEET)
     as_i = _read_leet(joined, LEET_I)[0] if leet else joined
-    readings = [latin, bare, anyhow, joined, as_l, as_i]
+    readings = [latin, named, bare, anyhow, joined, as_l, as_i]
     stretched = sum(1 for _ in _STRETCHED.finditer(joined))
     if _STRETCHED.search(as_i):
         readings.append(_STRETCHED.sub(r"\1\1", as_i))
         readings.append(_STRETCHED.sub(r"\1", as_i))
     variants = tuple(dict.fromkeys(reading for reading in map(_narrow, readings) if reading != folded))
 
-    signals = Signals(hidden, mixed, sum(map(len, runs)), leet, stretched, stacked)
+    signals = Signals(hidden, mixed, sum(map(len, runs)), leet, stretched, stacked, pictures)
     return FoldedText(text, folded, variants, runs, signals)
 
 
@@ -178,7 +193,26 @@ def _all_lookalikes(text: str, wide: str) -> str:
     return _settle(_WORD.sub(latin, cased))[0]
 
 
+def tokens(text: str) -> list[str]:
+    """The words of a reading: runs of letters and digits with their marks; every Han character is one by itself."""
+    return _TOKEN.findall(text)
+
+
+def _name(match: re.Match[str]) -> str:
+    """A picture in Unicode's words, without skin tones and other modifiers."""
+    name = unicodedata.name(match.group(), "").lower()
+    return " " if name.startswith("emoji modifier") else f" {name} "
+
+
+def _unpictured(text: str) -> tuple[str, int]:
+    """`text` with pictures inside words read as the letter they look like, or not at all; how many there were."""
+    spelled, letters = _LETTER_PICTURE.subn(lambda match: PICTURED[ord(match.group())], text)
+    spelled, others = _PICTURE_INSIDE.subn("", spelled)
+    return spelled, letters + others
+
+
 def _without_accents(text: str) -> str:
+    text = text.translate(SPELLINGS)
     bare = _MARKS_ON_LATIN.sub("", unicodedata.normalize("NFD", text).translate(STROKED))
     return unicodedata.normalize("NFC", bare)
 

@@ -15,6 +15,7 @@ def _pairs(foreign: str, latin: str) -> dict[int, str]:
 FOREIGN: dict[int, str] = {
     **_pairs("АВЕЅІЈКМНОРСТУХԌԚԜҺЗ", "abesijkmhopctyxgqwh3"),
     **_pairs("авеѕіјкмнорстухԁԛԝһьгпияшЯИ", "abesijkmhopctyxdqwhbrnnrwrn"),
+    **_pairs("дДфФэЭёЁ", "aaooeeee"),
     **_pairs("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϺ", "abezhikmnoptyxcm"),
     **_pairs("αβγεηικμνορσςτυχωϲϳ", "abyenikuvopootuxwcj"),
     **_pairs("աԱոսօհցզյքեո", "uunuohgqjpen"),
@@ -38,6 +39,18 @@ STROKED: dict[int, str] = {
     ord("ð"): "d",
     ord("þ"): "th",
     **{0x1F1E6 + i: chr(97 + i) for i in range(26)},  # regional indicators: flags, or letters
+}
+
+PICTURED: dict[int, str] = _pairs("⭕❌✖❗❕💲✝➕©®", "oxxiisttcr")
+"""Pictures that pass for a letter beside letters; elsewhere they are pictures. Read so in a variant."""
+
+# Ways to write one word, in scripts whose readers take them for the same; read alike in a variant. Arabic: no vowel
+# signs, no stretching (tatweel), one alif, one ya, one kaf, ha for ta marbuta. Devanagari: no nukta, one nasal sign.
+SPELLINGS: dict[int, str | None] = {
+    **dict.fromkeys([0x640, 0x670, *range(0x610, 0x61B), *range(0x64B, 0x660), *range(0x6D6, 0x6EE)]),
+    **_pairs("أإآٱىیېکةہھ", "اااايييكههه"),
+    0x93C: None,
+    0x901: "\u0902",
 }
 
 LEET: dict[int, str] = _pairs("0134567@$€£|+", "oleasgtaseelt")

@@ -1,14 +1,17 @@
 """Part `semantic`: what a prompt means, by a trained encoder's distance to written definitions of harm and of calm.
 
 The encoder is a fine-tuned all-MiniLM-L6-v2, served as int8 ONNX; weights, card and training are in
-`moderation/semantic`. Long prompts are read whole, window by window; the highest window counts. Serving needs neither
-torch nor transformers.
+`moderation/semantic`. Long prompts are read whole, window by window; the highest window counts. What stands around the
+harm dilutes it, so sentences are read alone too, and the text without its frames. Serving needs neither torch nor
+transformers.
 """
 
 import hashlib
+import math
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,11 +19,18 @@ import numpy
 from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.prompt_folding import FoldedText
-from moderation.semantic.head import Channel, load_head
+from moderation.prompt_passages import passages, unframed
+from moderation.prompt_spelling import english, put_right
+from moderation.semantic.head import Array, Channel, load_head
 from moderation.sentence_encoder import SentenceEncoder
 from policies.findings import Finding, Stage
 
 SHIPPED = Path(__file__).parent / "semantic"
+
+DOUBT = 1.0
+"""Taken off the logit of a passage judged alone, out of its context. At 1.0 no prompt of DrawBench and no COCO caption
+is held that passes whole; at 0.75 one is, of 200 and 4,000. Padding hides 18 of 100 harmful prompts, 42 without this.
+"""
 
 
 class SemanticPart:
@@ -58,11 +68,14 @@ class SemanticPart:
         return frozenset(self._head.categories)
 
     def classify(self, text: FoldedText) -> tuple[Finding, ...]:
-        """One finding per category: the highest calibrated score over all windows of the plain and the most decoded
-        reading. The score of the nearest category is the probability of harm, on the mixture the head was calibrated
-        on; the others are scaled down by how much farther their definitions are. A text without words scores 0.
+        """One finding per category: the highest calibrated score over all windows of the plain reading, of the most
+        decoded one, of that without slips of the finger and without frames; and, with `DOUBT`, of their passages. The
+        score of the nearest category is the probability of harm, on the mixture the head was calibrated on; the others
+        are scaled down by how much farther their definitions are. A text without words scores 0.
         """
-        readings = tuple(dict.fromkeys((text.folded, *text.variants[-1:])))
+        decoded = text.readings[-1]
+        right = put_right(decoded, english())
+        readings = tuple(dict.fromkeys((text.folded, decoded, right, unframed(decoded), unframed(right))))
         joined = "\0".join(readings).encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(joined, digest_size=16, key=self._key).digest()
         with self._known_lock:
@@ -77,13 +90,20 @@ class SemanticPart:
         return findings
 
     def _findings(self, readings: tuple[str, ...]) -> tuple[Finding, ...]:
-        windows = numpy.concatenate(self._encoder.cosines(readings))
-        if len(windows):
-            scores = self._head.scores(windows, self._channel).max(axis=0)
-        else:
-            scores = numpy.zeros(len(self._head.categories), numpy.float32)
-        facts = (("windows", str(len(windows))),)
+        whole = self._scores(readings)
+        alone = self._scores(tuple(dict.fromkeys(passage for reading in readings for passage in passages(reading))))
+        # Step 3 of `head.py` with DOUBT off the logit, for odds: p / (p + (1 - p) e^DOUBT).
+        alone = alone / (alone + (1.0 - alone) * math.exp(DOUBT))
+        scores = numpy.concatenate([whole, alone, numpy.zeros((1, len(self._head.categories)), numpy.float32)])
+        facts = (("windows", str(len(whole) + len(alone))),)
         return tuple(
             Finding(category, min(1.0, float(score)), Stage.PROMPT, self.name, self.version, facts)
-            for category, score in sorted(zip(self._head.categories, scores, strict=True))
+            for category, score in sorted(zip(self._head.categories, scores.max(axis=0), strict=True))
         )
+
+    def _scores(self, texts: Sequence[str]) -> Array:
+        """(windows, categories) of all texts, one after another."""
+        windows = [found for found in self._encoder.cosines(texts) if len(found)]
+        if not windows:
+            return numpy.zeros((0, len(self._head.categories)), numpy.float32)
+        return self._head.scores(numpy.concatenate(windows), self._channel)

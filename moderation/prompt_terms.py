@@ -1,10 +1,12 @@
 """Part `terms`: finds listed words, phrases and combinations in every reading of a prompt. The lists are policy data.
 
 The format is described at the top of `policies/data/terms/en.toml`. Both the lists and the prompt go through the same
-folding; a token is a run of letters and digits. A finding says how strong and how many, never which word.
+folding and are cut into `tokens`. A finding says how strong and how many, never which word.
+
+A slip of the finger hides nothing: the prompt is also searched with its unknown words put right, for hard matches only,
+since a mistyped word is too weak a ground for an ambiguous one.
 """
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +15,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import FoldedText, Signals, fold
+from moderation.prompt_folding import FoldedText, Signals, fold, tokens
+from moderation.prompt_spelling import SHORTEST_OTHER, english, put_right
 from moderation.term_index import UNLESS, Rule, Spots, TermIndex
 from policies.findings import Category, Finding, Stage
 
@@ -25,8 +28,7 @@ DISGUISE_SCORE_CAP = 0.4
 
 DISGUISE_STEP = 0.05  # per disguised word or invisible character; eight of them reach the cap
 DEFAULT_WITHIN = 8
-
-_TOKEN = re.compile(r"[^\W_]+")
+LAST_RANK = 1_000_000  # listed words are right where no English word is
 
 
 class Term(BaseModel):
@@ -61,6 +63,7 @@ class TermList(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     language: str
     version: str
+    spared: tuple[str, ...] = ()
     group: dict[str, tuple[str, ...]] = {}
     term: tuple[Term, ...] = ()
     combination: tuple[Combination, ...] = ()
@@ -82,6 +85,7 @@ class TermsPart:
         """Raises `PartUnusable` naming the list and field that is malformed."""
         self._index = TermIndex()
         self._rules: list[Rule] = []
+        self._ranks: dict[str, int] = dict(english())
         lists = []
         for table in options.data:
             try:
@@ -113,9 +117,10 @@ class TermsPart:
             matched |= self._matches(reading)
         for run in text.runs:
             matched |= self._inside(run)
+        mistyped = self._mistyped(text.readings[-1]) - matched
         scores: dict[str, float] = dict.fromkeys(self._categories, 0.0)
         counts: dict[str, int] = defaultdict(int)
-        for number in matched:
+        for number in matched | mistyped:
             rule = self._rules[number]
             scores[rule.category] = max(scores[rule.category], rule.score)
             counts[rule.category] += 1
@@ -141,9 +146,14 @@ class TermsPart:
         revealed = max((self._rules[number].score for number in hidden), default=0.0)
         return max(revealed, min(DISGUISE_SCORE_CAP, DISGUISE_STEP * amount))
 
+    def _mistyped(self, reading: str) -> set[int]:
+        right = put_right(reading, self._ranks)
+        if right == reading:
+            return set()
+        return {number for number in self._matches(right) if self._rules[number].score == STRENGTHS["hard"]}
+
     def _matches(self, reading: str) -> set[int]:
-        tokens = _TOKEN.findall(reading)
-        return self._judge(self._index.search(tokens))
+        return self._judge(self._index.search(tokens(reading)))
 
     def _inside(self, run: str) -> set[int]:
         """Words of a run whose own gaps were lost: every single word of four letters or more inside it counts."""
@@ -154,6 +164,9 @@ class TermsPart:
         return {number for number, parts in spots.items() if self._rules[number].holds(parts)}
 
     def _add(self, terms: TermList) -> None:
+        hard = (word.removesuffix("*") for term in terms.term if term.strength == "hard" for word in term.words)
+        for word in (*terms.spared, *(word for word in hard if len(word) >= SHORTEST_OTHER)):
+            self._ranks.setdefault(fold(word).readings[-1], LAST_RANK)
         for term in terms.term:
             number = self._new_rule(Rule(term.category.value, STRENGTHS[term.strength], 1, 0))
             self._index_words(term.words, number, 0)
@@ -173,12 +186,12 @@ class TermsPart:
     def _index_words(self, words: Iterable[str], number: int, part: int) -> None:
         for word in words:
             stem = word.removesuffix("*")
-            if "*" in stem or not _TOKEN.search(stem):
+            if "*" in stem or not tokens(stem):
                 problem = "a word is empty or has a * elsewhere than at its end"
                 raise PartUnusable("terms", "data", problem, "See the top of policies/data/terms/en.toml.")
             # Also without its accents, since one reading of the prompt has none.
             for spelling in fold(stem).readings[:2]:
-                self._index.add(_TOKEN.findall(spelling), word.endswith("*"), number, part)
+                self._index.add(tokens(spelling), word.endswith("*"), number, part)
 
 
 def _expanded(words: Sequence[str], terms: TermList) -> Iterator[str]:

@@ -42,6 +42,10 @@ class MiniLM:
             raise PartUnusable("semantic", "model", problem, "Install fluxgate whole.")
         return Path(spec.origin).parent / "model"
 
+    def tokenizer(self) -> Path:
+        """tokenizer.json."""
+        return self.folder() / "tokenizer.json"
+
     def weights(self) -> Path:
         """model.safetensors."""
         return self.folder() / "model.safetensors"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moderation.prompt_folding import FoldedText, Signals, fold
+from moderation.prompt_folding import FoldedText, Signals, fold, tokens
 from moderation.prompt_lookalikes import FOREIGN
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=200)  # lone surrogates too
@@ -89,6 +89,14 @@ def test_a_word_of_lookalikes_throughout_is_read_both_ways() -> None:
         ("🅱🅾🅼🅱", "bomb"),
         ("ʙᴏᴍʙ", "bomb"),
         ("🇧🇴🇲🇧", "bomb"),
+        ("b⭕mb", "bomb"),
+        ("b🔥o🌸m🔥b", "bomb"),
+        ("a 💣 in a hand", "a bomb in a hand"),
+        ("a 👧🏽", "a girl"),
+        ("nдkеd", "naked"),
+        ("قُنْبُلَة", "قنبله"),  # Arabic vowel signs, ta marbuta
+        ("قنـــبلة", "قنبله"),  # tatweel
+        ("ज़हर", "जहर"),  # nukta
         ("b . 0 . m . b", "b . 0 . m . b"),
         ("b 0 m b", "bomb"),
         ("ВОМВ", "bomb"),  # Cyrillic capitals
@@ -164,6 +172,41 @@ def _timed(text: str) -> float:
 def test_no_character_makes_a_text_much_longer(character: str) -> None:
     folded = fold(character * 1000)
     assert len(folded.folded) <= 8_000
+
+
+MARKED = st.text(alphabet="أإآٱاىيةهقنبلـًٌٍَُِّْٰज़हर्ड़ँंकिताब炸弹人 a\u200c\u200d", max_size=60)
+
+
+@given(MARKED)
+@settings(max_examples=500)
+def test_folding_arabic_devanagari_and_han_twice_changes_nothing_more(text: str) -> None:
+    once = fold(text)
+    assert fold(once.folded).folded == once.folded
+    assert fold(once.readings[-1]).readings[-1] == once.readings[-1]
+
+
+@given(MARKED)
+def test_tokens_hold_every_letter_once_and_in_order(text: str) -> None:
+    letters = [c for c in text if c.isalnum()]
+    assert [c for token in tokens(text) for c in token if c.isalnum()] == letters
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a red-hot cat_2", ["a", "red", "hot", "cat", "2"]),
+        ("हिन्दी किताब", ["हिन्दी", "किताब"]),
+        ("一只猫 sits在屋顶", ["一", "只", "猫", "sits", "在", "屋", "顶"]),
+        ("قِطّة", ["قِطّة"]),
+    ],
+)
+def test_marks_stay_in_their_word_and_han_characters_stand_alone(text: str, expected: list[str]) -> None:
+    assert tokens(text) == expected
+
+
+def test_a_picture_inside_a_word_is_a_sign_of_disguise_and_one_beside_it_is_not() -> None:
+    assert fold("b🔥mb").signals == Signals(pictures_in_words=1)
+    assert fold("a cat 🐱 and ☀️ sun").signals == Signals()
 
 
 def test_the_empty_text_folds_to_itself() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation.errors import PartUnusable
+from moderation.evaluation.disguises import DISGUISES
 from moderation.prompt_folding import fold
 from moderation.prompt_semantic import SHIPPED, SemanticPart
 from moderation.semantic.head import CARD, ONNX, REFERENCE
@@ -59,6 +60,12 @@ def test_harm_anywhere_in_a_long_prompt_is_found(semantic: SemanticPart, place: 
 def test_a_disguised_prompt_scores_like_the_plain_one(semantic: SemanticPart) -> None:
     disguised = HARM.replace("stabbing", "st\u200babb1ng").replace("knife", "k.n.i.f.e")
     assert highest(semantic, disguised) > 0.8
+
+
+@pytest.mark.parametrize("name", ["fictional_frame", "roleplay_frame", "padding", "typing_errors"])
+def test_frames_padding_and_slips_do_not_talk_the_part_round(semantic: SemanticPart, name: str) -> None:
+    assert highest(semantic, DISGUISES[name](HARM)) > 0.9
+    assert highest(semantic, DISGUISES[name](CALM)) < 0.5
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\u200b\u200b"])

@@ -14,6 +14,7 @@ from moderation.prompt_terms import TermsPart
 TABLE: dict[str, Any] = {
     "language": "en",
     "version": "7",
+    "spared": ["grandee"],
     "group": {"small": ["kitten", "puppy"]},
     "term": [
         {"category": "weapons", "strength": "hard", "words": ["pipe bomb", "grenade*", "hand-made gun*"]},
@@ -86,6 +87,20 @@ def test_a_listed_word_in_the_open_beside_a_disguise_is_not_called_hidden(terms:
     found = scores(terms, "a grenade from the U.S.A.")
     assert found["weapons"] == 1.0
     assert found.get("evasion", 0.0) < 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["a gernade", "grenad", "a pipe bmob on a table", "größenwanh", "a littel ktiten, bloody"]
+)
+def test_a_mistyped_hard_word_is_found_and_is_no_evasion(terms: TermsPart, text: str) -> None:
+    found = scores(terms, text)
+    assert max(found.values(), default=0.0) == 1.0
+    assert "evasion" not in found
+
+
+@pytest.mark.parametrize("text", ["schnew in winter", "grandee", "a glass of ckoe"])
+def test_a_word_of_its_own_or_a_mistyped_ambiguous_one_is_not_taken_for_a_slip(terms: TermsPart, text: str) -> None:
+    assert scores(terms, text) == {}
 
 
 def test_accents_and_capitals_are_no_disguise(terms: TermsPart) -> None:

@@ -5,13 +5,16 @@ Messages carry counts and rule numbers, never a caption or a listed word.
 
 import csv
 import gzip
+import json
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moderation.prompt_folding import fold
+from moderation.prompt_spelling import SHORTEST_OTHER, slips
 from moderation.prompt_terms import TermsPart
 from policies.findings import OF_FILES_SENT_IN, Category
 from policies.policy import FLOOR_CATEGORIES
@@ -58,6 +61,29 @@ def test_words_are_lower_case_and_no_rule_repeats_one(language: str) -> None:
     for number, words in enumerate(word_lists):
         assert words == [word.lower().strip() for word in words], f"list {number}"
         assert len(words) == len(set(words)), f"list {number}"
+
+
+@pytest.fixture(scope="module")
+def dictionaries() -> set[str]:
+    """The words of seven languages' dictionaries, without accents."""
+    resources = files("spellchecker") / "resources"
+    words: set[str] = set()
+    for language in ("en", "de", "fr", "es", "it", "pt", "nl"):
+        words |= set(json.loads(gzip.decompress((resources / f"{language}.json.gz").read_bytes())))
+    return {fold(word).readings[-1] for word in words if word.isalpha() and len(word) >= SHORTEST_OTHER - 1}
+
+
+@pytest.mark.slow
+def test_no_word_of_a_dictionary_is_taken_for_a_slip_of_a_hard_word(terms: TermsPart, dictionaries: set[str]) -> None:
+    near = 0
+    for language in LANGUAGES:
+        hard = [rule["words"] for rule in table(language)["term"] if rule["strength"] == "hard"]
+        for word in {fold(word.removesuffix("*")).readings[-1] for words in hard for word in words}:
+            if len(word) >= SHORTEST_OTHER and word.isascii() and word.isalpha():
+                honest = dictionaries & set(slips(word)) - {word}
+                near += len(honest)
+                assert [len(slip) for slip in honest if terms._mistyped(slip) - terms._matches(slip)] == [], language
+    assert near > 100
 
 
 @pytest.mark.parametrize(
