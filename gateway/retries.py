@@ -134,20 +134,14 @@ class Retries:
 
     def suspensions(self) -> tuple[Suspension, ...]:
         """Those that run now, the one that ends first in front."""
-        table = refused_prompts.c
-        query = select(table.request_id, table.tenant, table.suspended_until).where(
-            table.suspended_until > self._clock()
-        )
         with reading(self._engine).connect() as connection:
-            rows = connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
+            rows = self._suspending(connection)
         return tuple(Suspension(decision_id(row.request_id), row.tenant, row.suspended_until) for row in rows)
 
     def lift(self, decision: str) -> bool:
         """Ends the suspension that this decision led to and forgets what was counted; False if there is none."""
         with self._engine.begin() as connection:
-            for row in connection.execute(
-                select(refused_prompts).where(refused_prompts.c.suspended_until.is_not(None))
-            ):
+            for row in self._suspending(connection):
                 if decision_id(row.request_id) == decision:
                     connection.execute(delete(refused_prompts).where(refused_prompts.c.subject == row.subject))
                     return True
@@ -209,6 +203,11 @@ class Retries:
         )
         return self._reason(step, Verdict.FLAG, case, like) if step and like else None
 
+    def _suspending(self, connection: Connection) -> Rows:
+        table = refused_prompts.c
+        query = select(refused_prompts).where(table.suspended_until > self._clock())
+        return connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
+
     def _rows(self, connection: Connection, subject: bytes, now: float) -> Rows:
         table = refused_prompts.c
         query = select(refused_prompts).where(table.subject == subject, table.expires_at > now)
@@ -239,10 +238,11 @@ class Retries:
         return hmac.digest(self._key, who.tenant.encode(), "sha256")
 
     def _subject(self, who: Principal, request: ImageRequest) -> bytes:
-        """32 bytes. An end user's first byte differs from a key's, so that no name can be taken for the other."""
-        named = request.end_user is not None
-        name = commitment_bytes(who.tenant, request.end_user) if request.end_user is not None else who.key_id.encode()
-        return hmac.digest(self._tenant_key(who), (b"\x01" if named else b"\x00") + name, "sha256")
+        """32 bytes. The first byte of what is hashed keeps an end user from being taken for a key of the same name."""
+        name = b"\x00" + who.key_id.encode()
+        if request.end_user is not None:
+            name = b"\x01" + commitment_bytes(who.tenant, request.end_user)
+        return hmac.digest(self._tenant_key(who), name, "sha256")
 
 
 def _forget(now: float) -> Delete:
