@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, update
+from sqlalchemy import Connection, Executable, bindparam, func, insert, update
 
 from gateway import telemetry
 from gateway.auth.end_users import commitment_bytes
@@ -58,7 +58,10 @@ _CLOSE = (
 
 
 class Case:
-    """What is known of a request so far. A decision about it only ever gets harder."""
+    """What is known of a request so far. A decision about it only ever gets harder.
+
+    `alongside`: what is written in the transaction that records it.
+    """
 
     def __init__(self, request: ImageRequest, who: Principal, policy: Policy, attempt: int) -> None:
         self.request = request
@@ -67,6 +70,7 @@ class Case:
         self.attempt = attempt
         self.stage = Stage.PROMPT
         self.decision = Decision(Verdict.ALLOW, policy.digest)
+        self.alongside: tuple[Executable, ...] = ()
 
     @property
     def tolerance(self) -> dict[str, int] | None:
@@ -194,6 +198,8 @@ class Records:
                 raise LeaseLost
             if sealed is not None and rendering is not None:
                 connection.execute(insert(images).values(_image_row(case, sealed, rendering, outcome, now)))
+            for statement in case.alongside:
+                connection.execute(statement)
 
         loop = asyncio.get_running_loop()
         receipt = await loop.run_in_executor(self._pool, lambda: self._ledger.record(entry, alongside, salt=salt))

@@ -17,12 +17,11 @@ import asyncio
 import hmac
 import logging
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, insert, select
+from sqlalchemy import Connection, Delete, Engine, Row, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import telemetry
@@ -44,7 +43,7 @@ log = logging.getLogger("fluxgate.retries")
 STEPS = ("warn", "slow", "hold", "suspend")
 
 MOST_COMPARED = 256
-"""Newest refusals of one person that a prompt is compared with: bounds the work, not the count of the likest."""
+"""Newest refusals of one person that a prompt is compared with: bounds the work."""
 
 ONE_ASKING_SECONDS = 1.0
 """Pictures of one request (`n`) are asked for within milliseconds; they are one try."""
@@ -67,18 +66,22 @@ def wait_seconds(tries: int, options: RetryOptions) -> float:
     return min(LONGEST_WAIT_SECONDS, options.slow_seconds * 2.0 ** min(tries - options.slow_after, 32))
 
 
+def askings_in(times: Sequence[float]) -> int:
+    """How many askings refusals at these times, rising, belong to: each holds all of one second from its first on."""
+    count, begun = 0, -math.inf
+    for at in times:
+        if at - begun >= ONE_ASKING_SECONDS:
+            count, begun = count + 1, at
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class _Like:
-    """The refusals that a prompt is like, newest first. `chain`: the request id of the first one."""
+    """Refusals that a prompt is like: how many `askings`, Unix seconds of the `last`, the highest `score`."""
 
-    chain: str
-    rows: Rows
+    askings: int
+    last: float
     score: float
-
-    @property
-    def tries(self) -> int:
-        """Refusals after the first."""
-        return len(self.rows) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,6 @@ class Retries:
         self._options = options
         self._appeal = appeal
         self._clock = clock
-        self._one_by_one = threading.Lock()  # so that of the pictures of one request one is the first
 
     async def admit(self, who: Principal, request: ImageRequest) -> None:
         """Raises `Suspended` or `RetrySlowed`; `SQLAlchemyError` if it cannot be known."""
@@ -110,8 +112,8 @@ class Retries:
     async def weigh(self, case: Case) -> None:
         """Joins to a case what asking again has led to: a note if it was refused, a hold if it was not.
 
-        To be called once the prompt, or the picture drawn from it, was decided on. Without a database nothing is
-        joined, and the case stands as the screening decided it.
+        To be called once the prompt, or the picture drawn from it, was decided on. A refusal is counted by the
+        transaction that records it. Without a database nothing is joined: the case stands as the screening decided.
         """
         refused = any(
             reason.verdict is Verdict.REFUSE
@@ -132,20 +134,14 @@ class Retries:
 
     def suspensions(self) -> tuple[Suspension, ...]:
         """Those that run now, the one that ends first in front."""
-        table = refused_prompts.c
-        query = select(table.request_id, table.tenant, table.suspended_until).where(
-            table.suspended_until > self._clock()
-        )
         with reading(self._engine).connect() as connection:
-            rows = connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
+            rows = self._suspending(connection)
         return tuple(Suspension(decision_id(row.request_id), row.tenant, row.suspended_until) for row in rows)
 
     def lift(self, decision: str) -> bool:
         """Ends the suspension that this decision led to and forgets what was counted; False if there is none."""
         with self._engine.begin() as connection:
-            for row in connection.execute(
-                select(refused_prompts).where(refused_prompts.c.suspended_until.is_not(None))
-            ):
+            for row in self._suspending(connection):
                 if decision_id(row.request_id) == decision:
                     connection.execute(delete(refused_prompts).where(refused_prompts.c.subject == row.subject))
                     return True
@@ -167,7 +163,7 @@ class Retries:
         like = self._like(rows, sketch(request.prompt, self._tenant_key(who)))
         if like is None:
             return
-        left = like.rows[0].at + wait_seconds(like.tries, self._options) - now
+        left = like.last + wait_seconds(like.askings - 1, self._options) - now
         if left > 0:
             telemetry.RETRIES.labels("slowed").inc()
             raise RetrySlowed(math.ceil(left))
@@ -178,7 +174,7 @@ class Retries:
         if not rows:
             return None
         like = self._like(rows, sketch(case.request.prompt, self._tenant_key(case.who)))
-        if like is None or like.tries < self._options.hold_after:
+        if like is None or like.askings - 1 < self._options.hold_after:
             return None
         return self._reason("hold", Verdict.HOLD, case, like)
 
@@ -187,26 +183,30 @@ class Retries:
         if made is None:
             return None
         subject, asked, now = self._subject(case.who, case.request), case.request.created_at.timestamp(), self._clock()
-        with self._one_by_one, self._engine.begin() as connection:
-            connection.execute(delete(refused_prompts).where(refused_prompts.c.expires_at <= now))
-            like = self._like(self._rows(connection, subject, now), made)
-            if like is not None and any(abs(row.at - asked) < ONE_ASKING_SECONDS for row in like.rows):
-                return None
-            step = step_of(len(like.rows), self._options) if like else None
-            until = now + self._options.suspend_seconds if step == "suspend" else None
-            connection.execute(
-                insert(refused_prompts).values(
-                    request_id=case.request.id,
-                    tenant=case.who.tenant,
-                    subject=subject,
-                    chain=like.chain if like else case.request.id,
-                    sketch=made,
-                    at=asked,
-                    expires_at=max(asked + self._options.remember_seconds, until or 0.0),
-                    suspended_until=until,
-                )
-            )
+        with reading(self._engine).connect() as connection:
+            rows = self._rows(connection, subject, now)
+        before = [row for row in rows if abs(row.at - asked) >= ONE_ASKING_SECONDS]
+        like = self._like(before, made)
+        step = step_of(like.askings, self._options) if like else None
+        until = now + self._options.suspend_seconds if step == "suspend" else None
+        case.alongside += (
+            _forget(now),
+            insert(refused_prompts).values(
+                request_id=case.request.id,
+                tenant=case.who.tenant,
+                subject=subject,
+                sketch=made,
+                at=asked,
+                expires_at=max(asked + self._options.remember_seconds, until or 0.0),
+                suspended_until=until,
+            ),
+        )
         return self._reason(step, Verdict.FLAG, case, like) if step and like else None
+
+    def _suspending(self, connection: Connection) -> Rows:
+        table = refused_prompts.c
+        query = select(refused_prompts).where(table.suspended_until > self._clock())
+        return connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
 
     def _rows(self, connection: Connection, subject: bytes, now: float) -> Rows:
         table = refused_prompts.c
@@ -217,11 +217,10 @@ class Retries:
         if not rows or made is None:
             return None
         scores = likeness(made, [row.sketch for row in rows])
-        at = int(scores.argmax())
-        if scores[at] < self._options.similarity:
+        times = sorted(row.at for row, score in zip(rows, scores, strict=True) if score >= self._options.similarity)
+        if not times:
             return None
-        chain = rows[at].chain
-        return _Like(chain, [row for row in rows if row.chain == chain], float(scores[at]))
+        return _Like(askings_in(times), times[-1], float(scores.max()))
 
     def _reason(self, step: str, verdict: Verdict, case: Case, like: _Like) -> Reason:
         return Reason(
@@ -239,7 +238,15 @@ class Retries:
         return hmac.digest(self._key, who.tenant.encode(), "sha256")
 
     def _subject(self, who: Principal, request: ImageRequest) -> bytes:
-        """32 bytes. An end user's first byte differs from a key's, so that no name can be taken for the other."""
-        named = request.end_user is not None
-        name = commitment_bytes(who.tenant, request.end_user) if request.end_user is not None else who.key_id.encode()
-        return hmac.digest(self._tenant_key(who), (b"\x01" if named else b"\x00") + name, "sha256")
+        """32 bytes. The first byte of what is hashed keeps an end user from being taken for a key of the same name."""
+        name = b"\x00" + who.key_id.encode()
+        if request.end_user is not None:
+            name = b"\x01" + commitment_bytes(who.tenant, request.end_user)
+        return hmac.digest(self._tenant_key(who), name, "sha256")
+
+
+def _forget(now: float) -> Delete:
+    """Deletes what is over. What another gateway is deleting just now is passed over, not waited for."""
+    table = refused_prompts.c
+    over = select(table.request_id).where(table.expires_at <= now).with_for_update(skip_locked=True)
+    return delete(refused_prompts).where(table.request_id.in_(over))

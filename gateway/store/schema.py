@@ -102,14 +102,13 @@ uploads = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# What was refused to whom, as keyed sketches (gateway/retries.py); a chain is one prompt and what was like it.
+# What was refused to whom, as keyed sketches (gateway/retries.py).
 refused_prompts = Table(
     "refused_prompts",
     metadata,
     Column("request_id", String(40), primary_key=True),
     Column("tenant", String(64), nullable=False),
     Column("subject", LargeBinary(32), nullable=False),  # HMAC of the end user or key
-    Column("chain", String(40), nullable=False),  # request_id of the first of those alike
     Column("sketch", LargeBinary(256), nullable=False),
     Column("at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),

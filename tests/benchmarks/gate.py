@@ -115,6 +115,7 @@ def serve(what: str, folder: Path, policy: str) -> None:
             "tenant_requests_per_minute": plenty,
             "image_budget_per_day": plenty,
         },
+        "retries": dict.fromkeys(("warn_after", "slow_after", "hold_after", "suspend_after"), plenty),
     }
     serve_gateway(load_settings(folder / "data", settings, environ={}), lambda url: print(url, flush=True))
 

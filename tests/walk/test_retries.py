@@ -12,7 +12,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gateway.cli import app as command_line
-from gateway.retries import LONGEST_WAIT_SECONDS, Retries, step_of, wait_seconds
+from gateway.retries import LONGEST_WAIT_SECONDS, Retries, askings_in, step_of, wait_seconds
 from gateway.settings import RetryOptions
 from gateway.store.database import open_database
 from tests.walk import independent
@@ -174,7 +174,8 @@ def test_the_pictures_of_one_request_are_one_try(caller: Caller) -> None:
         error = caller.refused(n=4)
         assert bool(error["statement_of_reasons"]["warning"]) is warned
     rows = caller.house.rows("select * from refused_prompts where tenant = ?", caller.tenant)
-    assert len(rows) == 2
+    assert len(rows) == 8, "each is kept, for each has an entry of its own"
+    assert caller.send("openai", NOW_HARMLESS, n=2).status_code == 200
 
 
 def test_a_picture_refused_after_drawing_counts_and_a_silent_classifier_does_not(caller: Caller) -> None:
@@ -256,6 +257,13 @@ def test_steps_never_get_softer_and_waits_never_shorter() -> None:
     assert steps == sorted(steps)
     assert waits == sorted(waits)
     assert (steps[0], steps[-1], waits[3], waits[4], waits[-1]) == (0, 4, 0, 30, LONGEST_WAIT_SECONDS)
+
+
+def test_pictures_of_one_second_are_one_asking_and_a_stream_of_requests_is_not() -> None:
+    assert askings_in([]) == 0
+    assert askings_in([5.0, 5.001, 5.002]) == 1
+    assert askings_in([number * 0.75 for number in range(9)]) == 5
+    assert askings_in([0.0, 1.0, 2.0]) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"slow_after": 1}, {"similarity": 0.1}, {"suspend_seconds": 0}])

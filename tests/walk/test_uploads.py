@@ -1,8 +1,10 @@
 """Pictures sent in pass the same stations as pictures drawn; one that is not taken leaves reasons and an entry."""
 
+import hashlib
 import io
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from imwatermark import WatermarkEncoder
 from PIL import Image, ImageFilter
 
 from tests.walk import independent
-from tests.walk.house import House
+from tests.walk.dialogues import Native
+from tests.walk.house import HARMLESS, SIZE, House, walk_settings
 from tests.walk.switched_parts import switched
 
 
@@ -75,3 +78,27 @@ def test_a_known_picture_is_stopped_with_reasons(house: House) -> None:
     assert house.written() == (before[0], before[1] + 1, before[2], before[3])
     entry = independent.check_whole_log(house.database, house.vkey)[-1]
     assert (entry["outcome"], entry["reasons"][0]["classifier"]) == ("refused", "pdq_list")
+
+
+def test_a_listed_file_is_stopped_by_its_digest_also_when_it_is_listed_after_it_was_sent(
+    tmp_path: Path, parts_path: str
+) -> None:
+    sent, listed = io.BytesIO(), tmp_path / "list.csv"
+    Image.effect_noise((SIZE, SIZE), 60).convert("RGB").save(sent, "PNG")
+    rows = ["collab,signal_type,signal_str,category,tags", "ours,md5," + "0" * 32 + ",POSITIVE_CLASS,"]
+    listed.write_text("\n".join(rows))
+    path = tmp_path / "data"
+    known = {"lists": [{"id": "feed", "category": "csae", "path": str(listed)}]}
+    house = House(path, parts=walk_settings(path)["parts"] | {"pdq_list": known})
+    try:
+        file = {"file": ("a.png", sent.getvalue())}
+        taken = house.send("POST", "/api/v1/model/uploadMedia", files=file).json()["data"]["download_url"]
+        rows.append(f"ours,md5,{hashlib.md5(sent.getvalue()).hexdigest()},POSITIVE_CLASS,")
+        listed.write_text("\n".join(rows))
+        got = house.send("POST", "/api/v1/model/uploadMedia", files=file).json()["error"]
+        assert got["statement_of_reasons"]["categories"] == ["csae"]
+        body = {"prompt": HARMLESS, "image": taken, "steps": 4, "width": SIZE, "height": SIZE}
+        started = house.send("POST", "/api/v1/model/generateImage", json=body).json()
+        assert Native().wait(house, started["id"]).outcome == "refused", "what was taken in before is looked at again"
+    finally:
+        house.close()

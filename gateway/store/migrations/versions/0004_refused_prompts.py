@@ -13,7 +13,6 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(40), primary_key=True),
         sa.Column("tenant", sa.String(64), nullable=False),
         sa.Column("subject", sa.LargeBinary(32), nullable=False),
-        sa.Column("chain", sa.String(40), nullable=False),
         sa.Column("sketch", sa.LargeBinary(256), nullable=False),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("expires_at", sa.Float, nullable=False, index=True),
