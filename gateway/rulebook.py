@@ -22,14 +22,10 @@ class Rulebook:
     def __init__(
         self, base: Policy, overlays: Mapping[str, Overlay], canary: "Rulebook | None" = None, share: float = 0.0
     ) -> None:
-        def readings(tenant: str) -> tuple[Policy, ...]:
-            read = tuple(tolerated(base, step, tenant) for step in TOLERANCES)
-            return tuple(overlaid(each, overlays[tenant], tenant) for each in read) if tenant in overlays else read
-
         granted = frozenset[str]().union(*(step.tenants for step in base.tolerance_steps))
-        self._everybody = readings("")
+        self._everybody = _readings(base, "", None)
+        self._own = {each: _readings(base, each, overlays.get(each)) for each in sorted(granted | overlays.keys())}
         self.canary, self.share = canary, share
-        self._own = {tenant: readings(tenant) for tenant in sorted(granted | overlays.keys())}
 
     def policy_for(self, tenant: str, tolerance: int | None = None, *, subject: str | None = None) -> Policy:
         """The policy that decides about the tenant. `tolerance`: the step its request asks for, 0 to 6.
@@ -50,6 +46,12 @@ class Rulebook:
         """Every policy beside the base, each as it stands: those of single tenants, and the canary's."""
         own = tuple(readings[USUAL_TOLERANCE] for readings in self._own.values())
         return (*own, self.canary.base, *self.canary.others) if self.canary else own
+
+
+def _readings(base: Policy, tenant: str, overlay: Overlay | None) -> tuple[Policy, ...]:
+    """The tenant's policy at every tolerance, 0 first."""
+    read = tuple(tolerated(base, step, tenant) for step in TOLERANCES)
+    return tuple(overlaid(each, overlay, tenant) for each in read) if overlay else read
 
 
 def _part(subject: str) -> float:

@@ -81,10 +81,10 @@ def load_overlay(path: Path, base: Policy) -> Overlay:
     levels = {word: {**base.levels.get(word, {}), **scores} for word, scores in shape.levels.items()}
     parts = frozenset(use.part for use in base.classifiers)
     check_levels(levels, path, parts)
-    for word, scores in shape.levels.items():
-        beneath = base.levels.get(word, {})
-        for part, score in scores.items() if beneath else ():
-            if score > (most := beneath.get(part, beneath[OTHER])):
+    for word in shape.levels.keys() & base.levels.keys():
+        for part, score in shape.levels[word].items():
+            most = base.levels[word].get(part, base.levels[word][OTHER])
+            if score > most:
                 problem = f"the level is raised from {most:g}, and an overlay only tightens"
                 raise PolicyError(str(path), f"levels.{word}.{part}", problem, f"Choose at most {most:g}")
     known = {**base.levels, **levels}

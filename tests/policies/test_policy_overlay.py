@@ -1,18 +1,21 @@
 """Overlays: whatever one says, the floor holds, and nothing gets softer than the base unless the base grants it."""
 
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.comparison import differences
 from policies.errors import PolicyError
 from policies.evaluate import evaluate
 from policies.findings import UNANSWERED, Category, Finding, Stage
 from policies.loading import load_overlay, load_policy
 from policies.overlay import Overlay, overlaid
 from policies.policy import ASSURANCE_LEVELS, OTHER, Grant, Policy, Rule
+from policies.reading import SHIPPED
 from policies.verdicts import Verdict
 from tests.policies.house_policy import POLICY, changed, write_policy
 
@@ -326,3 +329,28 @@ def test_an_overlay_over_a_level_the_base_does_not_have_defines_it_for_its_own_r
     for classifier, score, verdict in (("pdq_list", 0.2, Verdict.HOLD), ("terms", 0.79, Verdict.ALLOW)):
         found = Finding("weapons", score, Stage.INPUT_IMAGE, classifier, "1")
         assert evaluate(policy, [found], stage=Stage.INPUT_IMAGE, assurance=0).verdict is verdict
+
+
+def example(first_line: str) -> str:
+    """The indented block of policies/README.md that begins with that line."""
+    text = (SHIPPED.parent / "README.md").read_text("utf-8")
+    block = text[text.index(f"    {first_line}") :].splitlines()
+    return "\n".join(
+        line.removeprefix("    ") for line in takewhile(lambda line: line[:4].isspace() or not line, block)
+    )
+
+
+def test_the_examples_of_the_readme_load_and_tighten(tmp_path: Path) -> None:
+    (tmp_path / "terms").symlink_to(SHIPPED / "terms")
+    (tmp_path / "hashes").symlink_to(SHIPPED / "hashes")
+    (tmp_path / "image_prompts.toml").symlink_to(SHIPPED / "image_prompts.toml")
+    own = (SHIPPED / "default.toml").read_text("utf-8").split("[[tolerance]]")
+    text = own[0] + own[1].replace('step = 1\nlevels = { sure = "likely" }', "")
+    (tmp_path / "mine.toml").write_text(text + example("[[grant]]") + "\n" + example("[[tolerance]]"))
+    (tmp_path / "school.toml").write_text(example('name = "school"'))
+    base = load_policy(tmp_path / "mine.toml")
+    assert [(step.step, step.tenants) for step in base.tolerance_steps] == [(1, frozenset()), (4, frozenset({"acme"}))]
+    assert [grant.rule for grant in base.grants] == ["worth-noting"]
+    changes = differences(base, overlaid(base, load_overlay(tmp_path / "school.toml", base), "acme"))
+    assert changes
+    assert not any(change.softer for change in changes)
