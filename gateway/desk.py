@@ -189,7 +189,6 @@ class Desk:
         except LabelDoesNotFit as failure:
             raise bad("visible_label", "does not fit into the picture", "Ask for a wider or higher one") from failure
         return request
-        return request
 
     async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
         """Debits the image budget and makes the request a job.
