@@ -20,17 +20,21 @@ from policies.verdicts import Verdict
 from tests.policies.house_policy import POLICY, changed, write_policy
 
 BASE = load_policy("default")
-CLASSIFIERS = ("terms", "semantic", "clip", "strangers")
-CATEGORIES = [*(category.value for category in Category), UNANSWERED]
+CLASSIFIERS = ("terms", "clip")
+CATEGORIES = [Category.CSAE.value, Category.DRUGS.value, Category.HATE.value, UNANSWERED]  # few, so that rules meet
 
 stages = st.sampled_from(list(Stage))
-verdicts = st.sampled_from(list(Verdict))
+verdicts = st.sampled_from(sorted(Verdict, reverse=True))
 scores = st.sampled_from([0.0, 0.25, 0.5, 0.6, 0.75, 0.9, 0.96, 1.0]) | st.floats(0, 1)
 levels = st.dictionaries(st.sampled_from(CLASSIFIERS), scores).flatmap(
     lambda named: scores.map(lambda other: {**named, OTHER: other})
 )
 thresholds = st.dictionaries(st.sampled_from(CLASSIFIERS), scores).map(lambda named: tuple(sorted(named.items())))
-LEVELS = ("sure", "likely")
+LEVELS = ("likely", "sure")
+READINGS = [
+    {"likely": {"terms": 0.5, OTHER: 0.25}, "sure": {"clip": 0.75, OTHER: 0.9}},
+    {"likely": {"clip": 0.96, OTHER: 0.5}, "sure": {"terms": 0.25, OTHER: 0.6}},  # not every word means what it says
+]
 
 
 @st.composite
@@ -46,10 +50,11 @@ def rules(draw: st.DrawFn, prefix: str) -> tuple[Rule, ...]:
                 stages=st.frozensets(stages, min_size=1),
                 thresholds=thresholds,
                 other=st.none() | scores,
-                min_assurance=st.integers(0, 3),
-                below_assurance=st.integers(1, 4),
-                level=st.none() | st.sampled_from(LEVELS),
+                min_assurance=st.sampled_from([0, 2]),
+                below_assurance=st.sampled_from([4, 2]),
+                level=st.sampled_from([*LEVELS, None]),
             ),
+            min_size=1,
             max_size=5,
         )
     )
@@ -59,7 +64,7 @@ def rules(draw: st.DrawFn, prefix: str) -> tuple[Rule, ...]:
 @st.composite
 def bases(draw: st.DrawFn) -> Policy:
     """Any rules at all over the real floor, with any grants of them to the tenant `acme`."""
-    known = {word: draw(levels) for word in LEVELS}
+    known = draw(st.sampled_from(READINGS))
     own = tuple(
         replace(
             rule,
@@ -90,6 +95,20 @@ def found_at(stage: Stage) -> st.SearchStrategy[list[Finding]]:
     return st.lists(st.builds(Finding, *said), min_size=1, max_size=6)
 
 
+@st.composite
+def telling(draw: st.DrawFn, base: Policy, stage: Stage) -> list[Finding]:
+    """Findings, often one that just reaches a rule of the base: where a softer reading shows."""
+    reached = [
+        Finding(category, score, stage, classifier, "1")
+        for rule in base.rules
+        if stage in rule.stages
+        for category in sorted(rule.categories)
+        for classifier in CLASSIFIERS
+        if (score := rule.threshold_for(classifier)) is not None
+    ]
+    return [draw(st.sampled_from(reached))] if reached and draw(st.integers(0, 3)) else draw(found_at(stage))
+
+
 def as_granted(base: Policy, tenant: str) -> Policy:
     """The base with every rule granted to the tenant as soft as the grant allows."""
 
@@ -106,7 +125,7 @@ def test_an_overlay_is_never_softer_than_the_floor_and_the_base_unless_granted(
 ) -> None:
     base = data.draw(bases())
     overlay = data.draw(overlays(base))
-    findings = data.draw(found_at(stage))
+    findings = data.draw(telling(base, stage))
 
     def verdict(policy: Policy) -> Verdict:
         return evaluate(policy, findings, stage=stage, assurance=assurance).verdict
