@@ -93,7 +93,7 @@ class SemanticPart:
         whole = self._scores(readings)
         alone = self._scores(tuple(dict.fromkeys(passage for reading in readings for passage in passages(reading))))
         # Step 3 of `head.py` with DOUBT off the logit, for odds: p / (p + (1 - p) e^DOUBT).
-        alone = alone / (alone + (1.0 - alone) * math.exp(DOUBT))
+        alone = (alone / (alone + (1.0 - alone) * math.exp(DOUBT))).astype(numpy.float32)
         scores = numpy.concatenate([whole, alone, numpy.zeros((1, len(self._head.categories)), numpy.float32)])
         facts = (("windows", str(len(whole) + len(alone))),)
         return tuple(
