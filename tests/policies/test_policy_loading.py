@@ -51,7 +51,7 @@ def test_data_tables_reach_the_classifier_in_the_files_order() -> None:
     terms = next(use for use in load_policy("default").classifiers if use.part == "terms")
     tables = terms.options["data"]
     assert isinstance(tables, tuple)
-    assert [table["language"] for table in tables] == ["en", "de", "fr", "es"]
+    assert [table["language"] for table in tables] == ["en", "de", "fr", "es", "it", "pt", "nl", "zh"]
 
 
 def test_a_policy_of_ones_own_may_use_the_shipped_lists(tmp_path: Path) -> None:
