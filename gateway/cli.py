@@ -7,6 +7,8 @@ from typing import Annotated
 
 # Everything runs from local files; a hub is asked only when a model is named that is not one.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The matrices of watermark detection are small: shared out over cores they take twice the CPU time and more.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 

@@ -11,6 +11,10 @@ CPU time is that of one process. Wall time is the folder: stock serially, ours o
 `fluxgate verify FOLDER` works. Fails on the ratio of wall times.
 """
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `gateway/cli.py` sets it
+
 import argparse
 import hashlib
 import io
