@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from provenance.containers import avif_size, is_avif, is_tiff, tiff_size
 from provenance.errors import UnreadableImage
 
+_TEXTS = frozenset((b"iTXt", b"tEXt", b"zTXt", b"eXIf"))
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _MOST_SCANS = 100
@@ -47,6 +49,18 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     """A PNG chunk: length, type, content and CRC (PNG 3rd edition, clause 5.3)."""
     crc = zlib.crc32(content, zlib.crc32(kind))
     return b"".join((struct.pack(">I", len(content)), kind, content, struct.pack(">I", crc)))
+
+
+def text_behind_pixels(data: bytes) -> bool:
+    """Whether a PNG has text or EXIF behind its first IDAT (PNG 3rd edition, clause 5.6 allows it anywhere)."""
+    at, seen = len(PNG_SIGNATURE), False
+    while at + 12 <= len(data):
+        kind = data[at + 4 : at + 8]
+        if seen and kind in _TEXTS:
+            return True
+        seen = seen or kind == b"IDAT"
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def _png(data: bytes) -> Header:

@@ -7,6 +7,7 @@ from typing import Final
 from PIL import ExifTags, Image
 
 from provenance.encoding import MEDIA_TYPES
+from provenance.headers import text_behind_pixels
 
 MAX_BYTES: Final = 1024 * 1024
 """What is longer is not looked into; labels are a few hundred bytes, and Lightroom's packets stay below this."""
@@ -27,12 +28,14 @@ def embedded(data: bytes, media_type: str) -> Embedded:
     xmp, notes, unreadable = b"", [], False
     try:
         with Image.open(io.BytesIO(data), formats=(MEDIA_TYPES[media_type],)) as picture:
-            if media_type == "image/png" and not {"xmp", "AIGC"} & picture.info.keys():
-                picture.load()  # text chunks may stand behind the pixels
+            if media_type == "image/png" and text_behind_pixels(data):
+                picture.load()  # Pillow reads what stands behind the pixels only with them
             packet = picture.info.get("xmp", b"")
             xmp = packet if isinstance(packet, bytes) else b""
             notes.append(str(picture.info.get("AIGC", "")))
-            comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
+            told = media_type != "image/png" or "exif" in picture.info  # asked for it, Pillow decodes a whole PNG
+            exif = picture.getexif() if told else Image.Exif()
+            comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
             notes.append(_user_comment(comment) if isinstance(comment, bytes) else "")
     except Exception:  # noqa: BLE001  a stranger's metadata makes Pillow raise anything
         unreadable = True
