@@ -3,8 +3,13 @@
 Ours marks with the default, `tile`. Stock is what each library does when it is called as its README says:
 invisible-watermark's `dwtDctSvd`, Pillow's PNG,
 c2pa-python's defaults (thumbnail, and verification after signing), pdqhash, SHA-256. It does not read its mark back
-and writes no XMP. Ours does both, and decodes and validates the finished file besides; all of that counts.
+and writes no XMP. Ours does both, and decodes and validates the finished file besides; all of that counts, and so do
+the landmarks, a second fingerprint that stock has no counterpart of (a fifth to a quarter of our time).
 """
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `gateway/cli.py` sets it
 
 import argparse
 import hashlib
