@@ -9,6 +9,7 @@ from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Request
@@ -25,7 +26,16 @@ from gateway.statements import Statement
 from gateway.store.database import reading
 from gateway.store.schema import images
 from gateway.wiring import Parts
-from inference.engines import AS_DRAWN, MAX_REFERENCES, MAX_SEED, Finish, ModelCard, RenderOrder, check_order
+from inference.engines import (
+    AS_DRAWN,
+    MAX_REFERENCES,
+    MAX_SEED,
+    Finish,
+    ModelCard,
+    RenderOrder,
+    check_order,
+    check_picture_size,
+)
 from inference.errors import OrderRefused, UnknownModel
 from policies.policy import TOLERANCES
 from provenance.claims import Corner, LabelStyle
@@ -190,15 +200,16 @@ class Desk:
             raise bad("visible_label", "does not fit into the picture", "Ask for a wider or higher one") from failure
         return request
 
-    async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
-        """Debits the image budget and makes the request a job.
+    async def accept(
+        self, who: Principal, request: ImageRequest, fields: Mapping[str, str] = MappingProxyType({})
+    ) -> "asyncio.Task[Outcome]":
+        """Debits the image budget and makes the request a job. `fields`: see `complete`.
 
-        Raises Suspended, RetrySlowed, BudgetExhausted, QueueIsFull or NotFound.
+        Raises NotFound, BadRequest, Suspended, RetrySlowed, BudgetExhausted or QueueIsFull.
 
         Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
         """
-        for upload in request.uploads:
-            await self.parts.uploads.exists(upload, who.tenant)
+        await asyncio.to_thread(self._check_sent, who, request, fields)
         await self.parts.retries.admit(who, request)
         await self.parts.limits.spend(who, request.cost)
         try:
@@ -210,6 +221,20 @@ class Desk:
         self._settling.add(settling)
         settling.add_done_callback(self._settling.discard)
         return work
+
+    def _check_sent(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> None:
+        """Raises `NotFound`, or `BadRequest` for sizes that cannot be drawn from: said now, and not by a failed job."""
+        rows = {upload: self.parts.uploads.row(upload, who.tenant) for upload in request.uploads}
+        sizes = {upload: (int(row.width), int(row.height)) for upload, row in rows.items()}
+        try:
+            for upload in filter(None, (request.upload, *request.references)):
+                check_picture_size("init_pixels" if upload == request.upload else "references", *sizes[upload])
+        except OrderRefused as failure:
+            raise BadRequest(fields.get(failure.field, failure.field), "cannot be used", failure.remedy) from failure
+        if request.mask and request.upload and sizes[request.mask] != sizes[request.upload]:
+            width, height = sizes[request.upload]
+            remedy = f"Send one of {width} x {height} pixels"
+            raise BadRequest(fields.get("mask", "mask"), "has not the size of the picture", remedy)
 
     async def _settle(self, who: Principal, request: ImageRequest, work: "asyncio.Task[Outcome]") -> None:
         """Gives the budget back for what failed on our side."""

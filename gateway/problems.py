@@ -296,9 +296,9 @@ _LATER = (
         422,
         "invalid_request",
         "Request not usable",
-        "The model cannot draw this; its prompt may be too long.",
+        "The model cannot draw this; its prompt may be too long, or its mask may open nothing of what is drawn.",
         "prompt",
-        "Shorten the prompt.",
+        "Shorten the prompt, or open the mask nearer the middle.",
     ),
     Problem(422, "unreadable_image", "Picture not usable", "The picture sent in cannot be read any more.", "image"),
 )

@@ -70,7 +70,11 @@ class Settings(_Frozen):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     public_url: str | None = Field(None, description="base of the links in answers; default: what the client called")
     provider: str = Field(
-        "Unnamed Fluxgate operator", min_length=1, max_length=200, description="who runs this; stands in every manifest"
+        "Unnamed Fluxgate operator",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]+$",  # it stands in XMP, which holds no control characters
+        description="who runs this; stands in every manifest",
     )
     labels: tuple[LabelProfile, ...] = Field(
         ("iptc", "california", "eu"),

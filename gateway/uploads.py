@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
 from gateway.credentials import CredentialReport, Credentials
-from gateway.errors import NotFound, ScreeningUnanswered, UploadRefused
+from gateway.errors import BadRequest, NotFound, ScreeningUnanswered, UploadRefused
 from gateway.exchange import ImageRequest
 from gateway.pictures import EXTENSIONS
 from gateway.rulebook import Rulebook
@@ -127,13 +127,19 @@ class Uploads:
         row = await asyncio.to_thread(self._store, upload_id, who, file_name, media_type, pixels, data)
         return Taken(row, credential, marks)
 
-    async def take_mask(self, who: Principal, data: bytes, file_name: str) -> Row[tuple[object, ...]]:
-        """Stores a mask, reduced to what it is: places that are open or not, one bit each. Raises UnreadableImage.
+    async def take_mask(
+        self, who: Principal, data: bytes, file_name: str, field: str = "file"
+    ) -> Row[tuple[object, ...]]:
+        """Stores a mask, reduced to what it is: places that are open or not, one bit each.
+
+        Raises `UnreadableImage`, or `BadRequest` on `field` for a mask that opens nothing.
 
         Nothing else of the file is kept, so there is no picture to screen; classifiers that look at silhouettes see
         weapons in rectangles.
         """
         places = await asyncio.to_thread(decode_mask, data, self.limits)
+        if not (places > _HALF).any():
+            raise BadRequest(field, "opens nothing", "Paint white, or cut a hole, where the picture is to be changed")
         pixels = np.repeat(np.where(places > _HALF, np.uint8(255), np.uint8(0))[:, :, None], 3, 2)
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
         kept = await asyncio.to_thread(encode, pixels, "image/png", 100)
@@ -187,10 +193,6 @@ class Uploads:
         except SQLAlchemyError:
             self._blobs.remove(name)
             raise
-
-    async def exists(self, upload_id: str, tenant: str) -> None:
-        """Raises `NotFound` unless the tenant sent this picture in."""
-        await asyncio.to_thread(self.row, upload_id, tenant)
 
     async def open(self, request: ImageRequest, tenant: str) -> Sent:
         """The request's pictures, decoded anew. Raises `NotFound`, or what the blob store and the decoder raise."""

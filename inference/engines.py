@@ -246,7 +246,12 @@ def _check_finish(order: RenderOrder) -> None:
 def _check_picture(name: str, pixels: Pixels) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise OrderRefused(name, "send a picture of three 8-bit channels, red, green and blue")
-    long_side, short_side = max(pixels.shape[:2]), min(pixels.shape[:2])
+    check_picture_size(name, pixels.shape[1], pixels.shape[0])
+
+
+def check_picture_size(name: str, width: int, height: int) -> None:
+    """Raises `OrderRefused` on the field `name` for a picture of a size, in pixels, that no model starts from."""
+    long_side, short_side = max(width, height), min(width, height)
     if short_side < MIN_INIT_SIDE:
         raise OrderRefused(name, f"send a picture of at least {MIN_INIT_SIDE} pixels a side")
     if long_side > MAX_INIT_ASPECT * short_side:

@@ -112,7 +112,7 @@ class Native:
         async def generate(request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)]) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             order = desk.complete(_wish(desk, body), "native", "pred", _FIELDS)
-            await desk.accept(who, order)
+            await desk.accept(who, order, _FIELDS)
             return _both(_started(order.id, order.model, order.created_at))
 
         @router.get("/model/prediction/{prediction_id}", summary="Ask for the state of a generation")

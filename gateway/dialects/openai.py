@@ -96,7 +96,7 @@ async def _draw(
     works: list[asyncio.Task[Outcome]] = []
     try:
         for order in orders:
-            works.append(await desk.accept(who, order))
+            works.append(await desk.accept(who, order, FIELDS))
     except BaseException:
         for order in orders[: len(works)]:  # the caller learns of none of them, so none is drawn for nothing
             desk.jobs.cancel(order.id)

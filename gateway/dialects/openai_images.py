@@ -24,6 +24,7 @@ FIELDS = {
     "quality": "output_compression",
     "end_user": "safety_identifier",
     "upload": "image",
+    "init_pixels": "image",
     "references": "image",
 }
 EXAMPLES = {
@@ -171,7 +172,7 @@ async def _take(desk: Desk, who: Principal, file: UploadFile) -> str:
 
 
 async def _take_mask(desk: Desk, who: Principal, file: UploadFile) -> str:
-    return str((await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")).id)
+    return str((await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "", "mask")).id)
 
 
 def _value(name: str, value: Any) -> Any:

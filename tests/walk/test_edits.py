@@ -127,6 +127,34 @@ def test_a_form_that_cannot_be_served_is_refused_by_field_and_leaves_nothing(
     assert house.written() == before
 
 
+@pytest.mark.parametrize(
+    ("image", "mask", "field"),
+    [(PLAIN, OPEN[:128], "mask"), (PLAIN[:32, :32], None, "image"), (PLAIN[:64, :], None, None)],
+)
+def test_pictures_of_sizes_that_cannot_be_drawn_from_are_refused_before_any_work(
+    house: House, image: np.ndarray, mask: np.ndarray | None, field: str | None
+) -> None:
+    wish = {"image": send_in(house, png(image))["download_url"]}
+    if mask is not None:
+        wish["mask"] = send_in(house, png(mask), purpose="mask")["download_url"]
+    before = house.written()
+    got = house.send("POST", "/api/v1/model/generateImage", json={"prompt": HARMLESS, "steps": 1, **wish})
+    if field is None:
+        assert got.status_code == 200, "four times as wide as high is still drawn from"
+        Native().wait(house, got.json()["id"])
+        return
+    assert (got.status_code, got.json()["error"]["field"]) == (422, field)
+    assert house.written() == before
+
+
+def test_a_mask_that_opens_nothing_is_not_taken(house: House) -> None:
+    before = house.written()
+    closed = {"file": ("mask.png", png(np.zeros_like(OPEN)))}
+    got = house.send("POST", "/api/v1/model/uploadMedia", files=closed, data={"purpose": "mask"})
+    assert (got.status_code, got.json()["error"]["field"]) == (422, "file")
+    assert house.written() == before
+
+
 def test_a_palette_and_an_enlargement_are_done_and_told(house: House) -> None:
     before = house.left()
 
