@@ -6,13 +6,15 @@ a model is never run.
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from moderation.errors import ClassifierFailed, PartUnusable
+from moderation.local_weights import Dtype, check_pin, open_tokenizer, open_weights
 from moderation.prompt_folding import FoldedText
 from policies.findings import Category, Finding, Stage
 
@@ -21,7 +23,7 @@ BATCH_WINDOWS = 8
 
 
 class TransformerPart:
-    """A text-classification model on the CPU. Any number of threads may call it; they take turns."""
+    """A text-classification model on one device. Any number of threads may call it; they take turns."""
 
     name: ClassVar[str] = "transformer"
     version: str = "1"  # of an instance: its weights' revision
@@ -29,34 +31,40 @@ class TransformerPart:
     class Options(BaseModel):
         """`model`: a folder, or a hub id with its `revision` (a commit, so that the weights cannot change unnoticed).
 
-        `label_map`: the model's label → category; labels left out are not reported. `multi_label`: None takes what the
-        model's configuration says. `max_windows`: a text with more windows is not answered (never half read).
-        `original`: the part reads the text as it came instead of folded, for cased and multilingual models.
+        `sha256`: of a folder, by `local_weights.folder_digest`; pins it. `label_map`: the model's label → category;
+        labels left out are not reported. `multi_label`: None takes what the model's configuration says. `max_windows`:
+        a text with more windows is not answered (never half read). `original`: the part reads the text as it came
+        instead of folded, for cased and multilingual models. `languages`: what the model was made for, in ISO 639-1
+        codes; what nobody claims is reported as unread.
         """
 
         model_config = ConfigDict(frozen=True, extra="forbid")
         model: str = Field(min_length=1)
         revision: str | None = None
+        sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+        device: str = "cpu"
+        dtype: Dtype = "fp32"
         label_map: Mapping[str, Category] = Field(min_length=1)
         multi_label: bool | None = None
         max_windows: int = Field(64, ge=1, le=1024)
         window_tokens: int = Field(256, ge=32, le=8192)
         original: bool = False
+        languages: frozenset[str] = frozenset()
 
     def __init__(self, options: Options) -> None:
         """Raises `PartUnusable` if the model cannot be loaded or lacks a label of `label_map`."""
-        try:
-            config = AutoConfig.from_pretrained(options.model, revision=options.revision, trust_remote_code=False)
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                options.model, revision=options.revision, trust_remote_code=False
-            )
-            self._model = AutoModelForSequenceClassification.from_pretrained(
-                options.model, revision=options.revision, trust_remote_code=False, use_safetensors=True
-            ).eval()
-        except (OSError, ValueError, KeyError) as error:
-            problem = f"{options.model} cannot be loaded ({type(error).__name__})"
-            remedy = "Give a folder or hub id of a text-classification model with safetensors weights."
-            raise PartUnusable("transformer", "model", problem, remedy) from error
+        if options.sha256 is not None:
+            check_pin(self.name, Path(options.model), options.sha256)
+        self._tokenizer = open_tokenizer(self.name, options.model, revision=options.revision)
+        self._model = open_weights(
+            self.name,
+            AutoModelForSequenceClassification,
+            options.model,
+            dtype=options.dtype,
+            device=options.device,
+            revision=options.revision,
+        )
+        config = self._model.config
         columns = {str(label): column for column, label in config.id2label.items()}
         missing = sorted(set(options.label_map) - set(columns))
         if missing:
@@ -71,9 +79,10 @@ class TransformerPart:
         # RoBERTa's positions start two late.
         self._room = min(options.window_tokens, getattr(config, "max_position_embeddings", 1 << 20) - 2)
         self._options = options
+        self.languages = options.languages
         self._turn = threading.Lock()
         commit = getattr(config, "_commit_hash", None)
-        self.version = str(options.revision or commit or "local")
+        self.version = f"sha256:{options.sha256}" if options.sha256 else str(options.revision or commit or "local")
 
     @property
     def categories(self) -> frozenset[str]:
@@ -122,7 +131,9 @@ class TransformerPart:
     @torch.inference_mode()
     def _probabilities(self, windows: list[list[int]]) -> torch.Tensor:
         padded = self._tokenizer.pad({"input_ids": windows}, return_tensors="pt")
-        logits = self._model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"]).logits.float()
+        padded = padded.to(self._model.device)
+        out = self._model(input_ids=padded["input_ids"], attention_mask=padded["attention_mask"])
+        logits = out.logits.float().cpu()
         if not torch.isfinite(logits).all():
             raise ClassifierFailed("the model answered with numbers that are not finite")
         return torch.sigmoid(logits) if self._sigmoid else torch.softmax(logits, dim=1)

@@ -1,18 +1,23 @@
 """Any Hugging Face text classifier becomes a part; here a tiny real one, built and saved on the spot."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from moderation.errors import ClassifierFailed, PartUnusable
-from moderation.prompt_folding import fold
+from moderation.local_weights import folder_digest
+from moderation.prompt_folding import FoldedText, fold
 from moderation.prompt_transformer import TransformerPart
-from policies.findings import Stage
+from moderation.screening import SecondStage, screen_prompt
+from policies.findings import Finding, Stage
+from policies.zones import Zone
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "rifle", "syringe", "a", "the"]
 
@@ -78,6 +83,18 @@ def train(model: BertForSequenceClassification) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+class Sure:
+    """A first classifier, as sure as it is told."""
+
+    name, version, categories = "first", "1", frozenset({"weapons"})
+
+    def __init__(self, score: float) -> None:
+        self._score = score
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        return (Finding("weapons", self._score, Stage.PROMPT, self.name, self.version),)
 
 
 LABELS = {"GUNS": "weapons", "DRUGS": "drugs"}
@@ -166,6 +183,34 @@ def test_an_unknown_label_stops_the_start(single: Path) -> None:
 def test_an_unknown_category_is_refused(single: Path) -> None:
     with pytest.raises(ValueError, match="label_map"):
         TransformerPart.Options(model=str(single), label_map={"GUNS": "guns"})
+
+
+def test_a_head_that_would_be_made_up_stops_the_start(single: Path, tmp_path: Path) -> None:
+    for file in single.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(single / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(PartUnusable, match=r"classifier\.weight"):
+        part(tmp_path)
+
+
+def test_a_folder_can_be_pinned(single: Path) -> None:
+    digest = folder_digest(single)
+    assert part(single, sha256=digest).version == f"sha256:{digest}"
+    with pytest.raises(PartUnusable, match="pinned"):
+        part(single, sha256="0" * 64)
+
+
+def test_a_head_can_be_the_second_stage(single: Path) -> None:
+    classifier = part(single)
+    zone = Zone("first", 0.3, 0.9, seconds=60)
+    second = [SecondStage(classifier, zone, frozenset({"weapons"}))]
+    with ThreadPoolExecutor(8) as pool:
+        for score, asked in ((0.1, False), (0.5, True)):
+            first = Sure(score)
+            found = screen_prompt([first], "a rifle", timeout_seconds=60, pool=pool, second=second)
+            assert (max(each.score for each in found if each.category == "weapons") > 0.8) is asked
 
 
 def test_a_folder_without_a_model_stops_the_start(tmp_path: Path) -> None:
