@@ -11,33 +11,47 @@ import math
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy
 from pydantic import BaseModel, ConfigDict, Field
 
-from moderation.prompt_folding import FoldedText
+from moderation.prompt_folding import FoldedText, tokens, without_accents
 from moderation.prompt_passages import passages, unframed
-from moderation.prompt_spelling import english, put_right
 from moderation.semantic.head import Array, Channel, load_head
 from moderation.sentence_encoder import SentenceEncoder
 from policies.findings import Finding, Stage
 
 SHIPPED = Path(__file__).parent / "semantic"
 
-DOUBT = 1.0
-"""Taken off the logit of a passage judged alone, out of its context. At 1.0 no prompt of DrawBench and no COCO caption
-is held that passes whole; at 0.75 one is, of 200 and 4,000. Padding hides 18 of 100 harmful prompts, 42 without this.
+DOUBT = 0.5
+"""Taken off the logit of a passage judged alone, out of its context. At the threshold `refuse`, none of 2,500 COCO
+captions, 1 of 200 DrawBench and 3 of 984 Krea prompts pass whole and are stopped for a passage; calm sentences around
+them hide 12 to 18 of 100 harmful prompts, 22 to 30 with a doubt of 1.
 """
+
+HIDDEN = 1.5
+"""Added to the logit where most of a text had to be decoded or guessed: nobody writes an honest prompt backwards."""
+
+MOST = 0.25
+"""Share of the letters of the last reading, `HIDDEN_LETTERS` at least, in words that do not stand in the text as it
+came. 11 of 4,453 harmless English texts reach it, most of them misspelled, and 19 of 400 French captions; of 150 texts
+without vowels, masked or with typing errors 147 to 149, with a letter missing 119, written by ear 19.
+"""
+
+HIDDEN_LETTERS = 12
+LONGEST_WORD = 24
+"""Letters: longer words are several without spaces."""
 
 
 class SemanticPart:
     """The semantic prompt classifier. Any number of threads may call it at once."""
 
     name: ClassVar[str] = "semantic"
-    version: str = "2"  # of an instance: its weights'
+    version: str = "3"  # of an instance: its weights'
+    languages: ClassVar[frozenset[str]] = frozenset({"en"})  # in others it ranks hardly better than chance
 
     class Options(BaseModel):
         """`model`: MiniLM's folder (default: the installed package's). `weights`: folder of the trained model (default:
@@ -69,36 +83,41 @@ class SemanticPart:
 
     def classify(self, text: FoldedText) -> tuple[Finding, ...]:
         """One finding per category: the highest calibrated score over all windows of the plain reading, of the most
-        decoded one, of that without slips of the finger and without frames; and, with `DOUBT`, of their passages. The
-        score of the nearest category is the probability of harm, on the mixture the head was calibrated on; the others
-        are scaled down by how much farther their definitions are. A text without words scores 0.
+        decoded one and of that without frames; with `DOUBT`, of their passages; and with `HIDDEN` if the text hides
+        what it says. The score of the nearest category is the probability of harm, on the mixture the head was
+        calibrated on; the others are scaled down by how much farther their definitions are. A text without words
+        scores 0.
         """
-        decoded = text.readings[-1]
-        right = put_right(decoded, english())
-        readings = tuple(dict.fromkeys((text.folded, decoded, right, unframed(decoded), unframed(right))))
+        # What was written in a code is read where it stands and by itself.
+        decoded = text.readings[-2:] if text.signals.encoded_fragments else text.readings[-1:]
+        readings = tuple(dict.fromkeys((text.folded, *decoded, *map(unframed, decoded))))
         joined = "\0".join(readings).encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(joined, digest_size=16, key=self._key).digest()
         with self._known_lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        findings = self._findings(readings)
+        # The plain reading of a text that hides what it says is noise, and none of what it says.
+        hidden = is_hidden(text)
+        scores = [self._read(readings[:1], 0.0), self._read(readings[1:], HIDDEN)] if hidden else [self._read(readings)]
+        findings = self._findings(numpy.concatenate(scores))
         with self._known_lock:
             self._known[key] = findings
             while len(self._known) > self._room:
                 self._known.popitem(last=False)
         return findings
 
-    def _findings(self, readings: tuple[str, ...]) -> tuple[Finding, ...]:
-        whole = self._scores(readings)
-        alone = self._scores(tuple(dict.fromkeys(passage for reading in readings for passage in passages(reading))))
-        # Step 3 of `head.py` with DOUBT off the logit, for odds: p / (p + (1 - p) e^DOUBT).
-        alone = (alone / (alone + (1.0 - alone) * math.exp(DOUBT))).astype(numpy.float32)
-        scores = numpy.concatenate([whole, alone, numpy.zeros((1, len(self._head.categories)), numpy.float32)])
-        facts = (("windows", str(len(whole) + len(alone))),)
+    def _read(self, readings: tuple[str, ...], hidden: float = 0.0) -> Array:
+        """(windows, categories) of `readings` and their passages; `hidden` is added to the logit."""
+        alone = tuple(dict.fromkeys(passage for reading in readings for passage in passages(reading)))
+        return numpy.concatenate([_moved(self._scores(readings), hidden), _moved(self._scores(alone), hidden - DOUBT)])
+
+    def _findings(self, scores: Array) -> tuple[Finding, ...]:
+        facts = (("windows", str(len(scores))),)
+        highest = scores.max(axis=0, initial=0.0)
         return tuple(
             Finding(category, min(1.0, float(score)), Stage.PROMPT, self.name, self.version, facts)
-            for category, score in sorted(zip(self._head.categories, scores.max(axis=0), strict=True))
+            for category, score in sorted(zip(self._head.categories, highest, strict=True))
         )
 
     def _scores(self, texts: Sequence[str]) -> Array:
@@ -107,3 +126,28 @@ class SemanticPart:
         if not windows:
             return numpy.zeros((0, len(self._head.categories)), numpy.float32)
         return self._head.scores(numpy.concatenate(windows), self._channel)
+
+
+def _moved(scores: Array, by: float) -> Array:
+    """`scores` with their logits moved, for odds: p / (p + (1 - p) e^-by)."""
+    moved: Array = (scores / (scores + (1.0 - scores) * math.exp(-by))).astype(numpy.float32)
+    return moved
+
+
+def is_hidden(text: FoldedText) -> bool:
+    """Whether the last reading mostly consists of words that do not stand in the text; accents, and compounds taken
+    apart, aside.
+    """
+    if not text.variants:
+        return False
+    stood = tokens(without_accents(text.folded))
+    parts = {part for word in stood if len(word) <= LONGEST_WORD for part in _ends(word)}
+    words = tokens(text.readings[-1])
+    hidden = sum(len(word) for word in words if word not in parts)
+    return hidden >= max(HIDDEN_LETTERS, MOST * sum(map(len, words)))
+
+
+def _ends(word: str) -> Iterator[str]:
+    for place in range(len(word)):
+        yield word[place:]
+        yield word[: place + 1]

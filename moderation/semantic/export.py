@@ -18,6 +18,10 @@ from moderation.semantic.network import ATTENTION_SHARPNESS, DEPTH, EPSILON, HEA
 
 FUSED = "com.microsoft"
 OPSET, IR_VERSION = 17, 8
+STEPS = 64
+"""Of 127: two products of a byte and a weight then fit the 16 bits in which processors without VNNI add them up, so
+that none of them saturates where others do not.
+"""
 
 
 class _Graph:
@@ -37,8 +41,8 @@ class _Graph:
     def quantised(self, given: str, rows: torch.Tensor, bias: torch.Tensor, out: str) -> str:
         """`given` @ rows.T + bias with int8 rows. `rows`: (out, in), one scale per output."""
         values = rows.detach().numpy().T
-        scale = numpy.maximum(numpy.abs(values).max(axis=0), 1e-12) / 127.0
-        whole = numpy.clip(numpy.rint(values / scale), -127, 127).astype(numpy.int8)
+        scale = numpy.maximum(numpy.abs(values).max(axis=0), 1e-12) / STEPS
+        whole = numpy.clip(numpy.rint(values / scale), -STEPS, STEPS).astype(numpy.int8)
         inputs = [
             given,
             self.weight(f"{out}.int8", whole),

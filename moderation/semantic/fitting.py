@@ -1,7 +1,7 @@
 """Trains the network: pairs of opposite meaning, a little of the surface-labelled set, plenty of harmless prompts.
 
 Loss per batch: binary cross-entropy with smoothed labels on every text; a hinge that wants the harmful half of a pair
-2 logits above the benign one; cross-entropy of the category on harmful texts. Seeded, single-threaded, resumable.
+a margin above the benign one; cross-entropy of the category on harmful texts. Seeded, single-threaded, resumable.
 """
 
 import random
@@ -15,25 +15,33 @@ from rich.progress import track
 from moderation.semantic.corpus import Text
 from moderation.semantic.head import SHARPNESS
 from moderation.semantic.network import Network
-from moderation.semantic.tokens import Tokens, padded
+from moderation.semantic.tokens import FIRST, LAST, MASK, Tokens, padded
 
 LABEL_SMOOTHING = 0.05
-PAIR_MARGIN = 2.0  # logits between the halves of a pair
 CATEGORY_WEIGHT = 0.3
 LONGEST = 44  # tokens of a training text; longer ones are cut
-PAIRS_PER_STEP, SINGLES_PER_STEP = 20, 24
+PAIRS_PER_STEP, SINGLES_PER_STEP = 20, 16
 SAVE_EVERY = 20
+BFLOAT16 = any(torch.cpu.get_capabilities().get(each, False) for each in ("avx512_bf16", "amx_bf16"))
+"""Where the processor has no such instructions, bfloat16 is fifty times slower than float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is chosen between. `copro_share`: of the paired texts; `general`: instructions and hate speech, weight."""
+    """What is chosen between. `copro_share`: of the paired texts; `general`: instructions and hate speech, weight;
+    `pair_margin`: logits wanted between the halves of a pair; `pair_weight`: of that wish in the loss; `masked`: share
+    of a text's tokens hidden from the network in training; `frozen`: layers from the bottom that stay as published.
+    """
 
     learning_rate: float = 3e-5
     prototype_rate: float = 5e-4
     copro_share: float = 0.2
     copro_weight: float = 0.6
     general: float = 0.5
+    pair_margin: float = 2.0
+    pair_weight: float = 1.0
+    masked: float = 0.0
+    frozen: int = 0
     attention: bool = False
     epochs: int = 2
     seed: int = 0
@@ -41,17 +49,20 @@ class Setting:
     @property
     def name(self) -> str:
         """For file names."""
-        return "-".join(f"{key[:4]}{value}" for key, value in asdict(self).items())
+        return "-".join(f"{key[:6]}{value}" for key, value in asdict(self).items())
 
 
 @dataclass(frozen=True, slots=True)
 class Diet:
-    """One epoch's texts: own pairs, the surface-labelled pairs, harmless singles, other labelled singles."""
+    """One epoch's texts: own pairs, the surface-labelled pairs, harmless singles, other labelled singles, of which the
+    `visible` are our own and are always taken, at full weight.
+    """
 
     own: Sequence[Text]
     copro: Sequence[Text]
     harmless: Sequence[Text]
     general: Sequence[Text]
+    visible: Sequence[Text] = ()
 
 
 def train(network: Network, tokens: Tokens, diets: Sequence[Diet], setting: Setting, checkpoint: Path) -> Network:
@@ -59,6 +70,10 @@ def train(network: Network, tokens: Tokens, diets: Sequence[Diet], setting: Sett
     batches = [batch for number, diet in enumerate(diets) for batch in _batches(diet, setting, number)]
     torch.manual_seed(setting.seed)
     rows = [network.unsafe, network.safe, network.bias]
+    if setting.frozen:
+        network.layers.positions.requires_grad_(False)
+        for part in (network.layers.norm, *network.layers.stack[: setting.frozen]):
+            part.requires_grad_(False)
     layers = [each for each in network.layers.parameters() if each.requires_grad]
     groups = [{"params": layers, "lr": setting.learning_rate}, {"params": rows, "lr": setting.prototype_rate}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
@@ -77,7 +92,7 @@ def train(network: Network, tokens: Tokens, diets: Sequence[Diet], setting: Sett
     owner = torch.tensor([columns[each] for each in network.owners])
     network.train()
     for step in track(range(done, len(batches)), description=f"training, seed {setting.seed}"):
-        loss = _loss(network, tokens, batches[step], columns, owner)
+        loss = _loss(network, tokens, batches[step], setting, columns, owner)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([*layers, *rows], 1.0)
@@ -102,6 +117,7 @@ def _batches(diet: Diet, setting: Setting, epoch: int) -> list[tuple[list[Weight
     draw.shuffle(pairs)
     steps = len(pairs) // PAIRS_PER_STEP
     singles = [(text, setting.general) for text in diet.general if setting.general]
+    singles += [(text, 1.0) for text in diet.visible]
     room = max(0, steps * SINGLES_PER_STEP - len(singles))
     singles += [(text, 1.0) for text in draw.sample(list(diet.harmless), min(room, len(diet.harmless)))]
     draw.shuffle(singles)
@@ -122,17 +138,23 @@ def _pairs(texts: Iterable[Text]) -> list[tuple[Text, Text]]:
 
 
 def _loss(
-    network: Network, tokens: Tokens, batch: tuple[list[Weighted], int], columns: dict[str, int], owner: torch.Tensor
+    network: Network,
+    tokens: Tokens,
+    batch: tuple[list[Weighted], int],
+    setting: Setting,
+    columns: dict[str, int],
+    owner: torch.Tensor,
 ) -> torch.Tensor:
     texts, paired = batch
-    cosines = _cosines(network, [tokens.first_window(text.words)[:LONGEST] for text, _ in texts])
+    windows = [tokens.first_window(text.words)[:LONGEST] for text, _ in texts]
+    cosines = _cosines(network, [_hidden(window, setting.masked) for window in windows])
     values = network.logits(cosines)
     weight = torch.tensor([weight for _, weight in texts])
     target = torch.tensor([float(text.harmful) for text, _ in texts]) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / 2
     binary = torch.nn.functional.binary_cross_entropy_with_logits(values, target, reduction="none")
     loss = 2 * (weight * binary).mean()
     gap = values[:paired] - values[paired : 2 * paired]
-    loss = loss + (weight[:paired] * torch.relu(PAIR_MARGIN - gap)).mean()
+    loss = loss + setting.pair_weight * (weight[:paired] * torch.relu(setting.pair_margin - gap)).mean()
     named = [index for index, (text, _) in enumerate(texts) if text.harmful and text.category in columns]
     if named:
         near = [
@@ -143,6 +165,14 @@ def _loss(
     return loss
 
 
+def _hidden(window: Sequence[int], share: float) -> list[int]:
+    """The window with so many of its words, drawn by chance, put out of sight."""
+    if not share:
+        return list(window)
+    drawn = (torch.rand(len(window)) < share).tolist()
+    return [MASK if each and id_ not in (FIRST, LAST) else id_ for id_, each in zip(window, drawn, strict=True)]
+
+
 def _cosines(network: Network, windows: Sequence[Sequence[int]]) -> torch.Tensor:
     """Short, middling and long texts apart: padding costs as much as words."""
     order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
@@ -150,7 +180,7 @@ def _cosines(network: Network, windows: Sequence[Sequence[int]]) -> torch.Tensor
     third = -(-len(order) // 3)
     for some in (order[start : start + third] for start in range(0, len(order), third)):
         ids, mask = padded([windows[index] for index in some])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             found.append(network(network.words(torch.from_numpy(ids)), torch.from_numpy(mask)).float())
     return torch.cat(found)[torch.tensor(order).argsort()]
 

@@ -8,6 +8,7 @@ questions of a chat score lower as a class than image prompts of equal harm. How
 4. a category scores p * exp(sharpness * (smax(its rows) - smax(best category's rows))), so the best category scores p.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ class Line:
     offset: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Head:
     """`owners`: the category of each unsafe prototype, which stand first in a row of cosines."""
 
@@ -50,15 +51,24 @@ class Head:
     lines: Mapping[Channel, Line]
     version: str = "untrained"
 
-    @property
+    @functools.cached_property
     def categories(self) -> tuple[str, ...]:
         """In the order of the columns of `scores`."""
         return tuple(dict.fromkeys(self.owners))
 
+    @functools.cached_property
+    def _owned(self) -> Array:
+        """(prototypes, categories): 1 where a prototype is the category's."""
+        owned: Array = numpy.equal.outer(self.owners, self.categories).astype(numpy.float32)
+        return owned
+
     def nearness(self, cosines: Array) -> Array:
         """(windows, categories): smax over each category's rows. `cosines`: (windows, prototypes), unsafe first."""
-        unsafe, owners = cosines[:, : len(self.owners)], numpy.array(self.owners)
-        return numpy.stack([_smax(unsafe[:, owners == category]) for category in self.categories], axis=1)
+        unsafe = cosines[:, : len(self.owners)]
+        top = unsafe.max(axis=1, keepdims=True)
+        # Cosines are at most 2 apart, so that nothing falls to 0 beside the highest: exp(-40) is a float32.
+        nearness: Array = top + numpy.log(numpy.exp(SHARPNESS * (unsafe - top)) @ self._owned) / SHARPNESS
+        return nearness
 
     def logits(self, cosines: Array) -> Array:
         """(windows,): step 2, before calibration. `cosines`: (windows, prototypes), unsafe first."""

@@ -86,7 +86,7 @@ def _rounded(*values: float) -> list[float]:
 def thresholds(head: Head, channel: Channel, harmless: Sequence[Measured]) -> dict[str, float]:
     """Per verdict, the score that the wanted share of `harmless` reaches; on the int8 model."""
     scores = numpy.concatenate([harm(head, each, channel)[~each.harmful] for each in harmless])
-    return {verdict: round(threshold_for(scores, rate) + 5e-5, 4) for verdict, rate in FALSE_ALARMS.items()}
+    return {verdict: threshold_for(scores, rate) for verdict, rate in FALSE_ALARMS.items()}
 
 
 def per_category(head: Head, channel: Channel, harmless: Sequence[Measured]) -> dict[str, dict[str, float]]:
@@ -94,7 +94,7 @@ def per_category(head: Head, channel: Channel, harmless: Sequence[Measured]) -> 
     scores = numpy.concatenate([head.scores(each.int8[~each.harmful], channel) for each in harmless])
     return {
         category: {
-            "threshold": round(threshold_for(scores[:, column].astype(numpy.float64), CATEGORY_FALSE_ALARMS) + 5e-5, 4),
+            "threshold": threshold_for(scores[:, column].astype(numpy.float64), CATEGORY_FALSE_ALARMS),
             "harmless_at_0.9": round(float((scores[:, column] >= 0.9).mean()), 5),
         }
         for column, category in enumerate(head.categories)

@@ -24,7 +24,7 @@ Ids = numpy.typing.NDArray[numpy.int64]
 
 WINDOW_TOKENS = 126  # the encoder was trained on sequences of 128 with its two markers
 OVERLAP_TOKENS = 16  # so that a phrase cut by one window stands whole in the next
-PAD, FIRST, LAST = 0, 101, 102  # [PAD], [CLS], [SEP] of the BERT vocabulary
+PAD, FIRST, LAST, MASK = 0, 101, 102, 103  # [PAD], [CLS], [SEP], [MASK] of the BERT vocabulary
 
 
 class MiniLM:

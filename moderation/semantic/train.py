@@ -37,8 +37,11 @@ from moderation.semantic.reference import write_reference
 from moderation.semantic.tokens import Tokens
 from moderation.sentence_encoder import SentenceEncoder
 
-VERSION = "2"
-RUNS = (Setting(seed=1),)
+VERSION = "3"
+RUNS = (
+    Setting(seed=2, frozen=2, learning_rate=7e-5, pair_margin=3.0),
+    Setting(seed=3, frozen=2, learning_rate=1e-4, pair_margin=3.0),
+)
 MEASURED_TEXTS = 400
 MEASURED_HARMLESS = 1000
 """At most so many texts of one measuring set, drawn by a fixed seed; more of those that set thresholds."""
@@ -64,11 +67,14 @@ class Sources:
         acts, ordinary = written.framed_acts(turn)
         chat, everyday = written.chat(turn)
         own = [text for texts in written.own_prompts(turn).values() for text in seen(texts)]
-        harmless = ordinary + everyday * 3 + draw.sample(own, 1200) + draw.sample(seen(self.captions), 3000)
+        foreign = [text for texts in written.foreign_twins().values() for text in texts]
+        harmless = ordinary + everyday * 2 + draw.sample(own, 1000) + draw.sample(seen(self.captions), 2400)
         hateful = [text for text in seen(self.hate) if text.harmful]
         neither = [text for text in seen(self.hate) if not text.harmful]
         general = seen(self.instructions) + draw.sample(hateful, 400) + draw.sample(neither, 500)
-        return Diet(written.image_twins(turn) + acts + chat, seen(self.copro), harmless, general)
+        return Diet(
+            written.image_twins(turn) + foreign + acts + chat, seen(self.copro), harmless, general, written.visible()
+        )
 
 
 def seen(texts: Sequence[Text]) -> list[Text]:
@@ -101,6 +107,7 @@ def measuring_sets(data: Path, sources: Sources) -> dict[str, list[Text]]:
     hate = held_out(sources.hate)
     sets = {
         **{f"twins_{name}": texts for name, texts in written.validation().items()},
+        **{f"blind_{name}": texts for name, texts in written.blind().items()},
         "nibbler": corpus.nibbler(data),
         "surge": corpus.surge(data),
         "coprov2": held_out(sources.copro),

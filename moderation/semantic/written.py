@@ -11,7 +11,7 @@ from typing import Any
 from moderation.semantic.corpus import HERE, Text
 
 WRAPPERS_PER_PAIR = 2
-FRAMES_PER_ACT = 5
+FRAMES_PER_ACT = 3
 QUESTIONS_PER_ACT = 2
 PROMPTS_PER_SUBJECT = 30
 BARE = ("{scene}", "{scene}.")
@@ -19,12 +19,18 @@ ASKED = ("{scene}", "{scene}", "hi, {scene}", "{scene} thanks", "quick question:
 MOODS = ("", "", "", ", calm and bright", ", dark and tense", ", cheerful", ", solemn", ", nostalgic", ", humorous")
 
 
+STYLED = ("twins_people", "twins_world")
+"""Files of twins that carry their own style, each in one line: more distinct scenes pay, more lines of one do not."""
+
+FOREIGN = ("twins_de_fr", "twins_es_it_pt_nl")
+
+
 def _read(name: str) -> dict[str, Any]:
     return tomllib.loads((HERE / f"{name}.toml").read_text())
 
 
 def image_twins(seed: int) -> list[Text]:
-    """Twins and scenes as image prompts; every fourth topic and every sixth older scene is held out."""
+    """Twins and scenes as image prompts; every fourth topic of `twins.toml` and every sixth other pair is held out."""
     draw = random.Random(f"twins {seed}")
     older = _read("scenes")
     wrappers = older["styles"]["wrappers"]
@@ -36,7 +42,33 @@ def image_twins(seed: int) -> list[Text]:
     for place, (category, name, topic) in enumerate(topics):
         for number, halves in enumerate(topic["pairs"]):
             texts += _wrapped(halves, wrappers, category, f"{category}.{name}/{number}", place % 4 == 3, draw)
+    for file in STYLED:
+        for category, found in _read(file).items():
+            for name, topic in found.items():
+                for number, halves in enumerate(topic["pairs"]):
+                    texts += _pair(halves, category, f"{file}/{category}.{name}/{number}", number % 6 == 5)
     return texts
+
+
+def foreign_twins() -> dict[str, list[Text]]:
+    """Twins by language, as ISO 639-1 codes; every sixth pair is held out."""
+    found: dict[str, list[Text]] = {}
+    for file in FOREIGN:
+        for language, categories in _read(file).items():
+            for category, entry in categories.items():
+                for number, halves in enumerate(entry["pairs"]):
+                    name = f"{language}/{category}/{number}"
+                    found.setdefault(language, []).extend(_pair(halves, category, name, number % 6 == 5))
+    return found
+
+
+def visible() -> list[Text]:
+    """Singles as users of text-to-image sites write them: risky visible content, and ordinary prompts in its style."""
+    return [
+        Text(words, category != "benign", "" if category == "benign" else category, "", False)
+        for category, entry in _read("pictures_risky").items()
+        for words in entry["texts"]
+    ]
 
 
 def _wrapped(
@@ -100,16 +132,17 @@ def _pair(halves: Sequence[str], category: str, name: str, held_out: bool) -> It
 
 
 def chat(seed: int) -> tuple[list[Text], list[Text]]:
-    """(pairs, harmless singles) of a chat; every fifth pair of a category is held out."""
+    """(pairs, harmless singles) of a chat; every sixth pair of a category is held out."""
     draw = random.Random(f"chat {seed}")
-    data = _read("chat")
     pairs: list[Text] = []
-    for category, entry in data.items():
-        for number, halves in enumerate(entry.get("pairs", ())):
-            for turn in range(2):
-                asked = [(ASKED[0] if turn == 0 else draw.choice(ASKED)).format(scene=half) for half in halves]
-                pairs += _pair(asked, category, f"chat/{category}/{number}/{turn}", number % 5 == 4)
-    singles = data["harmless"]["texts"] + data["harmless"]["everyday"]
+    singles: list[str] = []
+    for file, lines in (("chat", 2), ("chat_twins", 1)):
+        for category, entry in _read(file).items():
+            for number, halves in enumerate(entry.get("pairs", ())):
+                for turn in range(lines):
+                    asked = [(ASKED[0] if turn == 0 else draw.choice(ASKED)).format(scene=half) for half in halves]
+                    pairs += _pair(asked, category, f"{file}/{category}/{number}/{turn}", number % 6 == 5)
+            singles += [*entry.get("texts", ()), *entry.get("everyday", ())]
     return pairs, [Text(draw.choice(ASKED).format(scene=words), False, "", "", False) for words in singles]
 
 
@@ -120,6 +153,26 @@ def validation() -> dict[str, list[Text]]:
         for number, halves in enumerate(entry["pairs"]):
             kept = found["chat" if category == "chat" else "descriptive"]
             kept += _pair(halves, category, f"validation/{category}/{number}", True)
+    return found
+
+
+def blind() -> dict[str, list[Text]]:
+    """Texts of somebody who had read nothing else here: `pairs`, `chat`, `visible`, and pairs by language code.
+
+    Measured on; neither trained on nor chosen by.
+    """
+    data = _read("blind")
+    found: dict[str, list[Text]] = {"pairs": []}
+    for category, entry in data.pop("pictures").items():
+        for number, halves in enumerate(entry["pairs"]):
+            found["pairs"] += _pair(halves, category, f"blind/{category}/{number}", True)
+    for name, harmful, harmless in (("chat", "dangerous", "sounds_dangerous"), ("visible", "risky", "ordinary")):
+        entry = data.pop(name)
+        found[name] = [Text(words, True, "", "", True) for words in entry[harmful]]
+        found[name] += [Text(words, False, "", "", True) for words in entry[harmless]]
+    for language, entry in data.items():
+        pairs = [_pair(halves, "", f"blind/{language}/{number}", True) for number, halves in enumerate(entry["pairs"])]
+        found[language] = [text for halves in pairs for text in halves]
     return found
 
 

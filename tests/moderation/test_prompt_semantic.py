@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from moderation.errors import PartUnusable
 from moderation.evaluation.disguises import DISGUISES
 from moderation.prompt_folding import fold
-from moderation.prompt_semantic import SHIPPED, SemanticPart
+from moderation.prompt_semantic import SHIPPED, SemanticPart, is_hidden
 from moderation.semantic.head import CARD, ONNX, REFERENCE
 from moderation.semantic.tokens import MINILM
 from policies.findings import Stage
@@ -66,6 +66,25 @@ def test_a_disguised_prompt_scores_like_the_plain_one(semantic: SemanticPart) ->
 def test_frames_padding_and_slips_do_not_talk_the_part_round(semantic: SemanticPart, name: str) -> None:
     assert highest(semantic, DISGUISES[name](HARM)) > 0.9
     assert highest(semantic, DISGUISES[name](CALM)) < 0.5
+
+
+@pytest.mark.parametrize("name", ["words_backwards", "no_vowels", "masked_letters", "morse", "letters_alone"])
+def test_hiding_what_a_text_says_makes_it_more_doubtful(semantic: SemanticPart, name: str) -> None:
+    doubtful = "a drunk man pushes a woman at a bus stop"
+    assert highest(semantic, DISGUISES[name](doubtful)) > highest(semantic, doubtful)
+    assert highest(semantic, DISGUISES[name](CALM)) < 0.95  # what it looks like undecoded is no harm for sure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Zwei Männer fahren auf Fahrrädern über die schöne große Brücke",
+        "A hyperrealistic portrait of Zephyrine in Łódź, synthwave, bokeh",
+        "A cat with a hat. A small dog, a bowl of soup.",
+    ],
+)
+def test_accents_names_and_made_up_compounds_hide_nothing(text: str) -> None:
+    assert not is_hidden(fold(text))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\u200b\u200b"])

@@ -18,7 +18,7 @@ from moderation.semantic.network import Network, start
 from moderation.semantic.reference import read_reference, write_reference
 from moderation.semantic.tokens import Tokens
 from moderation.sentence_encoder import SentenceEncoder
-from policies.findings import OF_FILES_SENT_IN, Category
+from policies.findings import OF_FILES_SENT_IN, OF_PROMPTS, Category
 
 SENTENCES = ["a cat on a mat", "a man stabbing a rival, oil painting, 8k", "how do i bake bread?", "poster " * 90]
 
@@ -29,8 +29,9 @@ def tokens() -> Tokens:
 
 
 def small_diet() -> Diet:
-    """Twelve pairs that differ in one word, and as many harmless singles."""
+    """Twenty-four pairs that differ in one word, and as many harmless singles."""
     things = ["cat", "car", "tree", "boat", "lamp", "door", "book", "bell", "coat", "ring", "cake", "kite"]
+    things = [*things, *(f"old {thing}" for thing in things)]
     pairs = [
         Text(f"{'burn' if harmful else 'paint'} the {thing}", harmful, "violence", thing, False)
         for thing in things
@@ -93,6 +94,14 @@ def test_the_shipped_reference_and_the_served_model_decide_alike(tokens: Tokens)
     assert numpy.corrcoef(served, head.logits(network.cosines(windows).numpy()))[0, 1] > 0.98
 
 
+def test_frozen_layers_stay_as_published_and_the_others_move(tokens: Tokens, tmp_path: Path) -> None:
+    network = start(tokens, attention=False)
+    before = {name: rows.clone() for name, rows in network.layers.state_dict().items()}
+    fitting.train(network, tokens, [small_diet()] * 2, Setting(frozen=2, masked=0.2), tmp_path / "run.ckpt")
+    moved = {name for name, rows in network.layers.state_dict().items() if not torch.equal(rows, before[name])}
+    assert {name.split(".")[1] for name in moved} == {"2", "3", "4", "5"}
+
+
 def test_averaging_a_network_with_itself_changes_nothing(tokens: Tokens) -> None:
     network = start(tokens, attention=False)
     mean = fitting.averaged([network, network], Network(network.owners, len(network.safe), attention=False))
@@ -122,25 +131,32 @@ def test_the_nearest_category_scores_the_probability_of_harm_and_the_others_less
 
 
 def test_there_are_hundreds_of_pairs_and_none_names_minors_as_a_category() -> None:
-    twins = tomllib.loads((corpus.HERE / "twins.toml").read_text())
+    files = ("twins", "twins_people", "twins_world")
+    twins = [(corpus.HERE / f"{name}.toml").read_text() for name in files]
     scenes = tomllib.loads((corpus.HERE / "scenes.toml").read_text())
-    pairs = [pair for topics in twins.values() for topic in topics.values() for pair in topic["pairs"]]
+    topics = [topic for text in twins for category in tomllib.loads(text).values() for topic in category.values()]
+    pairs = [pair for topic in topics for pair in topic["pairs"]]
     pairs += [pair for entry in scenes.values() for pair in entry.get("pairs", ())]
-    assert len(pairs) >= 380
+    assert len(pairs) >= 1300
     assert all(len(pair) == 2 and pair[0] != pair[1] for pair in pairs)
     assert Category.CSAE.value not in {*twins, *scenes, *tomllib.loads((corpus.HERE / "chat.toml").read_text())}
 
 
 def test_definitions_name_only_categories_of_the_taxonomy() -> None:
     data = tomllib.loads((corpus.HERE / "definitions.toml").read_text())
-    assert {Category(category) for category in data["unsafe"]} == set(Category) - OF_FILES_SENT_IN - {Category.EVASION}
+    assert {Category(category) for category in data["unsafe"]} == set(Category) - OF_FILES_SENT_IN - OF_PROMPTS - {
+        Category.EVASION
+    }
 
 
 def test_no_text_to_choose_by_is_trained_on() -> None:
-    fed = (written.image_twins(1), *written.framed_acts(1), *written.chat(1))
-    trained = {text.words for texts in fed for text in texts}
-    chosen_by = {text.words for texts in written.validation().values() for text in texts}
-    assert not trained & chosen_by
+    fed = [written.image_twins(1), *written.framed_acts(1), *written.chat(1), written.visible()]
+    trained = {text.words for texts in [*fed, *written.foreign_twins().values()] for text in texts}
+    measured = {
+        text.words for kept in (written.validation(), written.blind()) for texts in kept.values() for text in texts
+    }
+    assert not trained & measured
+    assert len(trained) > 4000
 
 
 def test_every_frame_carries_ordinary_acts_too() -> None:
