@@ -11,9 +11,14 @@ repeated until nothing changes. Other readings, each on top of the one before, a
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from moderation.prompt_lookalikes import COSTUME, FOREIGN, LEET, LEET_I, PICTURED, SPELLINGS, STROKED
+from moderation.prompt_encodings import decoded
+from moderation.prompt_leet import unleeted
+from moderation.prompt_lexicon import rank
+from moderation.prompt_lookalikes import COSTUME, FOREIGN, SPELLINGS, STROKED
+from moderation.prompt_pictures import named, unpictured
+from moderation.prompt_respelling import respelled
 
 MARKS_PER_LETTER = 4
 """Longest stack of combining marks kept; Vietnamese and pointed Hebrew need three."""
@@ -37,11 +42,6 @@ _STACK = re.compile(f"([{_COMBINING}]{{{MARKS_PER_LETTER}}})[{_COMBINING}]+")
 _ACCENTED = re.compile(
     f"[\u00c0-\u024f\u0250-\u02af\u1e00-\u1eff\U0001f1e6-\U0001f1ff{_MARK}{''.join(map(chr, SPELLINGS))}]"
 )
-_PICTURE = "\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff"
-_PICTURES = re.compile(f"[{_PICTURE}]")
-_AS_LETTER = "".join(map(chr, PICTURED))
-_LETTER_PICTURE = re.compile(f"(?<=[^\\W_])[{_AS_LETTER}]|[{_AS_LETTER}](?=[^\\W_])")
-_PICTURE_INSIDE = re.compile(f"(?<=[^\\W_])[{_PICTURE}]+(?=[^\\W_])")
 # Marks belong to the word they stand in; every Han character is a token, since no space parts words there.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _MARKS = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
@@ -50,15 +50,12 @@ _FOREIGN = re.compile("[" + "".join(map(chr, FOREIGN)) + "]")
 _MARKS_ON_LATIN = re.compile(f"(?<=[a-z0-9])[{_MARK}]+")
 # Single letters, each a separator apart: the same one throughout, or any. The letter after an apostrophe is no start.
 _SEPARATOR = r"[ .,\-_*/\\|·•~'\"+:;]"
-_APART = re.compile(
-    rf"(?<![^\W_])(?<![^\W_]['’])[^\W_](?P<gap>{_SEPARATOR})[^\W_](?![^\W_])(?:(?P=gap)[^\W_](?![^\W_]))+"
-)
-_APART_ANYHOW = re.compile(rf"(?<![^\W_])(?<![^\W_]['’])[^\W_](?:{_SEPARATOR}[^\W_](?![^\W_])){{2,}}")
+_FIRST_ALONE = r"(?<![^\W_])(?<![^\W_]['’*#~^?%])"
+_APART = re.compile(rf"{_FIRST_ALONE}[^\W_](?P<gap>{_SEPARATOR})[^\W_](?![^\W_])(?:(?P=gap)[^\W_](?![*#~^?%]?[^\W_]))+")
+_APART_ANYHOW = re.compile(rf"{_FIRST_ALONE}[^\W_](?:{_SEPARATOR}[^\W_](?![^\W_])){{2,}}")
 _NOT_LETTERS = re.compile(r"[\W_]+")
-_LEET_WORD = re.compile(r"[a-z0-9@$€£|+!]+")
-_QUANTITY = re.compile(
-    r"\d+[a-z]{0,3}|[a-z]{1,3}\d+|\d+(?:st|nd|rd|th)|[a-z]\d+[a-z]?\d*|\d+[x+]\d+[a-z]*|[0-9+|!$€£@]+"
-)
+# Where words stand two spaces apart, two letters are a word too.
+_PAIR = re.compile(r"(?<=  )([^\W_]) ([^\W_])(?=  |$)")
 _STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 
 
@@ -73,6 +70,7 @@ class Signals:
     stretched_words: int = 0
     stacked_marks: int = 0
     pictures_in_words: int = 0
+    encoded_fragments: int = 0
 
     @property
     def total(self) -> int:
@@ -85,6 +83,7 @@ class Signals:
             + self.stretched_words
             + self.stacked_marks
             + self.pictures_in_words
+            + self.encoded_fragments
         )
 
 
@@ -93,13 +92,15 @@ class FoldedText:
     """A text as a classifier should read it.
 
     `original`: as it came. `folded`: the plain reading. `variants`: other readings of the same text, the most decoded
-    one last; each differs from `folded` and from the others. `runs`: the letters that stood apart, joined
+    one last; each differs from `folded` and from the others. `guessed`: those of them in which words were guessed
+    (`prompt_respelling.py`), a weaker ground than the others. `runs`: the letters that stood apart, joined
     (`n u d e` gives `nude`), because where words end inside such a run is anybody's guess.
     """
 
     original: str
     folded: str
     variants: tuple[str, ...] = ()
+    guessed: frozenset[str] = frozenset()
     runs: tuple[str, ...] = ()
     signals: Signals = Signals()
 
@@ -115,28 +116,63 @@ def fold(text: str) -> FoldedText:
     Folding what is already folded changes nothing: `fold(fold(t).folded).folded == fold(t).folded`.
     """
     hidden = 0 if text.isascii() else sum(len(match.group()) for match in _HIDDEN.finditer(text))
+    cased = text if text.isascii() else _cased(text)
+    found = _read(text, cased)
+    code = decoded(cased)
+    if code is None:
+        return replace(found, signals=replace(found.signals, invisible_characters=hidden))
+    alone, whole = _read(code.alone, code.alone), _read(code.whole, code.whole)
+    last = [reading for reading in (alone.readings[-1], whole.readings[-1]) if reading != found.folded]
+    others = dict.fromkeys((*found.variants, *alone.readings, *whole.readings))
+    return FoldedText(
+        text,
+        found.folded,
+        (*(reading for reading in others if reading not in (found.folded, *last)), *dict.fromkeys(last)),
+        found.guessed | alone.guessed | whole.guessed,
+        (*found.runs, *whole.runs),
+        replace(found.signals, invisible_characters=hidden, encoded_fragments=code.fragments),
+    )
+
+
+def spellings(word: str) -> tuple[str, ...]:
+    """`word` as lists hold it: folded, and where that differs also without its accents. Nothing is guessed."""
+    folded = _narrow(_settle(word)[0])
+    return tuple(dict.fromkeys((folded, _narrow(without_accents(folded)))))
+
+
+def _read(text: str, cased: str) -> FoldedText:
+    """`text` letter by letter and word by word; codes in it are left. `cased`: see `_cased`."""
     wide, mixed, stacked = _settle(text)
     folded = _narrow(wide)
 
     # The variants, each read on from the one before.
-    latin = _all_lookalikes(text, wide) if _FOREIGN.search(wide) else wide
-    named = _PICTURES.sub(_name, latin)
-    spelled, pictures = _unpictured(latin)
-    bare = _without_accents(spelled) if _ACCENTED.search(spelled) else spelled
+    latin = _all_lookalikes(cased, wide) if _FOREIGN.search(wide) else wide
+    spelled, pictures = unpictured(latin)
+    spelled = named(spelled)
+    bare = without_accents(spelled) if _ACCENTED.search(spelled) else spelled
     runs = tuple(_closed(match) for match in _APART_ANYHOW.finditer(bare))
-    joined = _APART.sub(_closed, bare)
+    joined = _APART.sub(_closed, _PAIR.sub(r"\1\2", bare) if runs else bare)
     anyhow = _APART_ANYHOW.sub(_closed, bare)
-    as_l, leet = _read_leet(joined, LEET)
-    as_i = _read_leet(joined, LEET_I)[0] if leet else joined
-    readings = [latin, named, bare, anyhow, joined, as_l, as_i]
+    leet = unleeted(joined)
+    readings = [latin, named(latin), bare, anyhow, joined, leet.as_l, leet.as_i]
+    last = leet.likeliest
     stretched = sum(1 for _ in _STRETCHED.finditer(joined))
-    if _STRETCHED.search(as_i):
-        readings.append(_STRETCHED.sub(r"\1\1", as_i))
-        readings.append(_STRETCHED.sub(r"\1", as_i))
-    variants = tuple(dict.fromkeys(reading for reading in map(_narrow, readings) if reading != folded))
+    if _STRETCHED.search(last):
+        readings += [_STRETCHED.sub(r"\1\1", last), _STRETCHED.sub(r"\1", last)]
+        last = _WORD.sub(_shrunk, last)
+    known = dict.fromkeys(map(_narrow, [*readings, last]))
+    guess = respelled(_narrow(last))
+    guessed = frozenset({guess} - known.keys() - {folded})
+    # The most decoded one last, also if it was met before.
+    variants = (*(reading for reading in known if reading not in (folded, guess)), *({guess} - {folded}))
 
-    signals = Signals(hidden, mixed, sum(map(len, runs)), leet, stretched, stacked, pictures)
-    return FoldedText(text, folded, variants, runs, signals)
+    signals = Signals(0, mixed, sum(map(len, runs)), leet.words, stretched, stacked, pictures)
+    return FoldedText(text, folded, variants, guessed, runs, signals)
+
+
+def _cased(text: str) -> str:
+    """`text` without invisible characters and costumes; capitals stay, for they have shapes of their own."""
+    return unicodedata.normalize("NFKC", _unstack(_INVISIBLES.sub("", _CONTROLS.sub(" ", text)))[0]).translate(COSTUME)
 
 
 def _settle(text: str) -> tuple[str, int, int]:
@@ -180,17 +216,14 @@ def _mixed_words(text: str) -> tuple[str, int]:
     return _WORD.sub(latin, text), count
 
 
-def _all_lookalikes(text: str, wide: str) -> str:
+def _all_lookalikes(cased: str, wide: str) -> str:
     """`wide` with every word mapped that could be Latin letters throughout, whatever script it is written in."""
-    # Capitals have shapes of their own, so the words are taken from the text before its case was folded.
-    cased = unicodedata.normalize("NFKC", _unstack(_INVISIBLES.sub("", _CONTROLS.sub(" ", text)))[0])
-    cased = _mixed_words(cased.translate(COSTUME))[0]
 
     def latin(match: re.Match[str]) -> str:
         mapped = match.group().translate(FOREIGN)
         return mapped if mapped.isascii() else match.group()
 
-    return _settle(_WORD.sub(latin, cased))[0]
+    return _settle(_WORD.sub(latin, _mixed_words(cased)[0]))[0]
 
 
 def tokens(text: str) -> list[str]:
@@ -198,38 +231,18 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def _name(match: re.Match[str]) -> str:
-    """A picture in Unicode's words, without skin tones and other modifiers."""
-    name = unicodedata.name(match.group(), "").lower()
-    return " " if name.startswith("emoji modifier") else f" {name} "
-
-
-def _unpictured(text: str) -> tuple[str, int]:
-    """`text` with pictures inside words read as the letter they look like, or not at all; how many there were."""
-    spelled, letters = _LETTER_PICTURE.subn(lambda match: PICTURED[ord(match.group())], text)
-    spelled, others = _PICTURE_INSIDE.subn("", spelled)
-    return spelled, letters + others
-
-
-def _without_accents(text: str) -> str:
+def without_accents(text: str) -> str:
+    """`text`, a reading, with Latin letters bare."""
     text = text.translate(SPELLINGS)
     bare = _MARKS_ON_LATIN.sub("", unicodedata.normalize("NFD", text).translate(STROKED))
     return unicodedata.normalize("NFC", bare)
 
 
-def _read_leet(text: str, table: dict[int, str]) -> tuple[str, int]:
-    count = 0
-
-    def letters(match: re.Match[str]) -> str:
-        nonlocal count
-        token = match.group()
-        word = token.rstrip("!")  # there it is an exclamation mark
-        if word.isalpha() or not word or _QUANTITY.fullmatch(word):
-            return token
-        count += 1
-        return word.translate(table) + token[len(word) :]
-
-    return _LEET_WORD.sub(letters, text), count
+def _shrunk(match: re.Match[str]) -> str:
+    """A stretched word as the more frequent of two: its letters doubled or single."""
+    word = match.group()
+    doubled, single = (_STRETCHED.sub(letters, word) for letters in (r"\1\1", r"\1"))
+    return min(single, doubled, key=rank)
 
 
 def _closed(match: re.Match[str]) -> str:

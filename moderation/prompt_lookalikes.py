@@ -44,6 +44,20 @@ STROKED: dict[int, str] = {
 PICTURED: dict[int, str] = _pairs("⭕❌✖❗❕💲✝➕©®", "oxxiisttcr")
 """Pictures that pass for a letter beside letters; elsewhere they are pictures. Read so in a variant."""
 
+PICTURE_WORDS: dict[str, str] = {
+    "🔪": "knife",
+    "🗡": "dagger",
+    "🔫": "gun",
+    "🩸": "blood",
+    "💊": "pills",
+    "☠": "skull",
+    "🔞": "adults only",
+    "🤰": "pregnant woman",
+    "🏳": "flag",
+    "🪦": "grave",
+}
+"""What pictures mean to those who send them, where Unicode's name says something else (🔪 is HOCHO there)."""
+
 # Ways to write one word, in scripts whose readers take them for the same; read alike in a variant. Arabic: no vowel
 # signs, no stretching (tatweel), one alif, one ya, one kaf, ha for ta marbuta. Devanagari: no nukta, one nasal sign.
 SPELLINGS: dict[int, str | None] = {

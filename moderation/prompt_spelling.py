@@ -1,22 +1,23 @@
 """Puts slips of the finger right, so that `wmoan` is read as `woman`: English words and whatever is listed besides.
 
-English is the vocabulary that the semantic part's encoder comes with, ordered by frequency. An unknown word is put
-right if one slip (Damerau 1964: neighbours swapped, a letter too many, missing or wrong) leads to a known one.
+An unknown word is put right if one slip (Damerau 1964: neighbours swapped, a letter too many, missing or wrong) leads
+to a known one.
 """
 
-import functools
-import json
 import re
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-
-from moderation.semantic.tokens import MINILM
 
 SHORTEST = 4
 """Letters: in shorter words a slip leads anywhere."""
 
-SHORTEST_OTHER = 6
+SHORTEST_OTHER = 5
 """Letters from which slips other than swapped neighbours are put right too."""
+
+USUAL = 8_000
+"""Ranks below this are words that everybody uses."""
+
+LISTED = 1_000_000
+"""Rank of words that are known because a list has them; they are right wherever they stand."""
 
 LONGEST = 20
 MOST_WORDS = 200
@@ -24,15 +25,6 @@ MOST_WORDS = 200
 
 _WORD = re.compile(r"[^\W\d_]+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-@functools.cache
-def english() -> Mapping[str, int]:
-    """English words of four letters or more by rank, the most frequent lowest. Raises `PartUnusable` without MiniLM."""
-    words: dict[str, int] = json.loads(MINILM.tokenizer().read_bytes())["model"]["vocab"]
-    return MappingProxyType(
-        {word: rank for word, rank in words.items() if len(word) >= SHORTEST and word.isascii() and word.isalpha()}
-    )
 
 
 def put_right(text: str, ranks: Mapping[str, int]) -> str:
@@ -45,8 +37,15 @@ def put_right(text: str, ranks: Mapping[str, int]) -> str:
     def right(match: re.Match[str]) -> str:
         nonlocal looked_at
         word = match.group()
-        if not SHORTEST <= len(word) <= LONGEST or word in ranks or not word.isascii() or looked_at >= MOST_WORDS:
+        own = ranks.get(word)
+        if not SHORTEST <= len(word) <= LONGEST or not word.isascii() or looked_at >= MOST_WORDS:
             return word
+        if own is not None:
+            # A rare word, two letters of a frequent one swapped: likelier a slip.
+            usual = (
+                [slip for slip in _swapped(word) if ranks.get(slip, own) < USUAL] if USUAL * 3 < own < LISTED else []
+            )
+            return min(usual, key=lambda slip: ranks[slip], default=word)
         looked_at += 1
         swapped = [slip for slip in _swapped(word) if slip in ranks]
         known = swapped or [slip for slip in slips(word) if slip in ranks] if len(word) >= SHORTEST_OTHER else swapped

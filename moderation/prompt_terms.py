@@ -3,10 +3,11 @@
 The format is described at the top of `policies/data/terms/en.toml`. Both the lists and the prompt go through the same
 folding and are cut into `tokens`. A finding says how strong and how many, never which word.
 
-A slip of the finger hides nothing: the prompt is also searched with its unknown words put right, for hard matches only,
-since a mistyped word is too weak a ground for an ambiguous one.
+Neither slips of the finger nor masked or cut words hide anything: the prompt is also searched with its unknown words
+put right and its guessed words read, for hard matches only, since a guess is too weak a ground for an ambiguous one.
 """
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +15,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from moderation import prompt_respelling
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import FoldedText, Signals, fold, tokens
-from moderation.prompt_spelling import SHORTEST_OTHER, english, put_right
+from moderation.prompt_folding import FoldedText, Signals, spellings, tokens
+from moderation.prompt_lexicon import english
+from moderation.prompt_spelling import LISTED, SHORTEST_OTHER, put_right
 from moderation.term_index import UNLESS, Rule, Spots, TermIndex
-from policies.findings import Category, Finding, Stage
+from policies.findings import Category, Fact, Finding, Stage
 
 STRENGTHS = {"hard": 1.0, "ambiguous": 0.5}
 """Scores of the two strengths; they are ranks on this classifier's own scale, not probabilities."""
@@ -28,14 +31,19 @@ DISGUISE_SCORE_CAP = 0.4
 
 DISGUISE_STEP = 0.05  # per disguised word or invisible character; eight of them reach the cap
 DEFAULT_WITHIN = 8
-LAST_RANK = 1_000_000  # listed words are right where no English word is
+
+_ARABIC = re.compile("[\u0621-\u064a]")
+# What Arabic writes onto the front of a word: "the", "and", "and the", "with the", … Larkey, Ballesteros and Connell,
+# "Improving Stemming for Arabic Information Retrieval", SIGIR 2002, prefixes of the stemmer light10 (three letters
+# stay); beyond it the one-letter "to" and "with", where four stay.
+_ARTICLE = re.compile("^(?:(?:[وفبك]?ال|لل|و)(?=[^\\W_]{3})|[لب](?=[^\\W_]{4}))")
 
 
 class Term(BaseModel):
     """`[[term]]`: any one of the words is enough."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    category: Category
+    category: Category | Fact
     strength: Literal["hard", "ambiguous"]
     words: tuple[str, ...] = Field(min_length=1)
 
@@ -44,7 +52,7 @@ class Combination(BaseModel):
     """`[[combination]]`: one word out of every list of `all`, inside a run of `within` tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    category: Category
+    category: Category | Fact
     strength: Literal["hard", "ambiguous"]
     all: tuple[tuple[str, ...], ...] = Field(min_length=1)
     within: int = Field(DEFAULT_WITHIN, ge=1, le=1000)
@@ -52,7 +60,7 @@ class Combination(BaseModel):
 
     @model_validator(mode="after")
     def _floor_knows_no_excuse(self) -> Self:
-        if self.unless and self.category in (Category.CSAE, Category.NCII):
+        if self.unless and self.category in (Category.CSAE, Category.NCII, Fact.EXPOSURE):
             raise ValueError(f"`unless` would excuse {self.category.value}: remove it, nothing excuses the floor")
         return self
 
@@ -86,7 +94,9 @@ class TermsPart:
         self._index = TermIndex()
         self._rules: list[Rule] = []
         self._ranks: dict[str, int] = dict(english())
+        prompt_respelling.prepare()
         lists = []
+        languages = set()
         for table in options.data:
             try:
                 terms = TermList.model_validate(table)
@@ -96,7 +106,10 @@ class TermsPart:
                 raise PartUnusable("terms", "data", problem, "See the top of policies/data/terms/en.toml.") from None
             self._add(terms)
             lists.append(f"{terms.language}/{terms.version}")
+            if len(terms.language) == 2:  # a list of one intent in many languages reads none of them as a whole
+                languages.add(terms.language)
         self._lists = ",".join(lists)
+        self._languages = frozenset(languages)
         reported = {rule.category for rule in self._rules}
         if not reported:
             raise PartUnusable("terms", "data", "the lists hold no term and no combination", "Name a list with words.")
@@ -107,6 +120,11 @@ class TermsPart:
         """Those the lists name, and `evasion`."""
         return self._categories
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """Those of the lists."""
+        return self._languages
+
     def classify(self, text: FoldedText) -> tuple[Finding, ...]:
         """One finding per category: 1.0 hard, 0.5 ambiguous, 0.0 nothing. Facts: lists, number of rules that matched.
 
@@ -114,7 +132,7 @@ class TermsPart:
         """
         matched: set[int] = set()
         for reading in text.readings:
-            matched |= self._matches(reading)
+            matched |= self._matches(reading, hard_only=reading in text.guessed)
         for run in text.runs:
             matched |= self._inside(run)
         mistyped = self._mistyped(text.readings[-1]) - matched
@@ -143,17 +161,20 @@ class TermsPart:
         if not amount:
             return 0.0
         hidden = matched - self._matches(_plain(text.original)) if matched else matched
-        revealed = max((self._rules[number].score for number in hidden), default=0.0)
+        # Asking for less on is nothing to hide where somebody is drawn from nothing, so hiding it proves nothing.
+        wrongs = (self._rules[number] for number in hidden if self._rules[number].category != Fact.EXPOSURE)
+        revealed = max((rule.score for rule in wrongs), default=0.0)
         return max(revealed, min(DISGUISE_SCORE_CAP, DISGUISE_STEP * amount))
 
     def _mistyped(self, reading: str) -> set[int]:
         right = put_right(reading, self._ranks)
         if right == reading:
             return set()
-        return {number for number in self._matches(right) if self._rules[number].score == STRENGTHS["hard"]}
+        return self._matches(right, hard_only=True)
 
-    def _matches(self, reading: str) -> set[int]:
-        return self._judge(self._index.search(tokens(reading)))
+    def _matches(self, reading: str, *, hard_only: bool = False) -> set[int]:
+        found = self._judge(self._index.search(_words(reading)))
+        return {number for number in found if not hard_only or self._rules[number].score == STRENGTHS["hard"]}
 
     def _inside(self, run: str) -> set[int]:
         """Words of a run whose own gaps were lost: every single word of four letters or more inside it counts."""
@@ -166,7 +187,7 @@ class TermsPart:
     def _add(self, terms: TermList) -> None:
         hard = (word.removesuffix("*") for term in terms.term if term.strength == "hard" for word in term.words)
         for word in (*terms.spared, *(word for word in hard if len(word) >= SHORTEST_OTHER)):
-            self._ranks.setdefault(fold(word).readings[-1], LAST_RANK)
+            self._ranks.setdefault(spellings(word)[-1], LISTED)
         for term in terms.term:
             number = self._new_rule(Rule(term.category.value, STRENGTHS[term.strength], 1, 0))
             self._index_words(term.words, number, 0)
@@ -190,8 +211,14 @@ class TermsPart:
                 problem = "a word is empty or has a * elsewhere than at its end"
                 raise PartUnusable("terms", "data", problem, "See the top of policies/data/terms/en.toml.")
             # Also without its accents, since one reading of the prompt has none.
-            for spelling in fold(stem).readings[:2]:
-                self._index.add(tokens(spelling), word.endswith("*"), number, part)
+            for spelling in spellings(stem):
+                self._index.add(_words(spelling), word.endswith("*"), number, part)
+
+
+def _words(text: str) -> list[str]:
+    """The tokens of a reading or of a listed phrase, in Arabic without what is written onto their front."""
+    found = tokens(text)
+    return [_ARTICLE.sub("", word) for word in found] if _ARABIC.search(text) else found
 
 
 def _expanded(words: Sequence[str], terms: TermList) -> Iterator[str]:

@@ -21,7 +21,7 @@ from moderation.prompt_folding import fold
 from moderation.prompt_semantic import SHIPPED, SemanticPart
 from moderation.prompt_terms import TermsPart
 from moderation.screening import screen_prompt
-from policies.findings import UNANSWERED, Finding
+from policies.findings import UNANSWERED, Fact, Finding
 
 LISTS = sorted((Path(policies.__file__).parent / "data" / "terms").glob("*.toml"))
 THRESHOLDS = json.loads((SHIPPED / "evaluation.json").read_text())["thresholds"]
@@ -87,7 +87,9 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def stopped(findings: tuple[Finding, ...]) -> bool:
     assert UNANSWERED not in {finding.category for finding in findings}
-    return any(each.score >= {"terms": 1.0, "semantic": THRESHOLDS["refuse"]}[each.classifier] for each in findings)
+    limits = {"terms": 1.0, "semantic": THRESHOLDS["refuse"]}
+    # A fact by itself stops nothing.
+    return any(each.score >= limits[each.classifier] for each in findings if each.category not in set(Fact))
 
 
 def noticed(findings: tuple[Finding, ...]) -> bool:

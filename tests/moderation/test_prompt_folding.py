@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moderation import prompt_respelling
 from moderation.prompt_folding import FoldedText, Signals, fold, tokens
 from moderation.prompt_lookalikes import FOREIGN
 
+prompt_respelling.prepare()
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=200)  # lone surrogates too
 INVISIBLES = [chr(code) for code in (0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x202E, 0x00AD, 0xFE0F, 0xE0041, 0x034F)]
 LATIN_WORDS = st.text(alphabet="abcdefghijklmnopqrstuvwxyz ", min_size=1, max_size=60)
