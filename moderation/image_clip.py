@@ -15,25 +15,27 @@ T the option `prompt_temperature`:
     e(p)     = exp(s · cos(picture, p) / T)
     score(c) = Σ e(p) over p of c  /  ( Σ e(p) over p of c  +  Σ e(p) over benign p )
 
+A large or long picture is also looked at in parts (`moderation/picture_views.py`); a category's highest score counts.
+
 Categories do not compete with each other, only with the benign sentences, since one picture may well fall under two
 that look alike; with `categories_compete` the sentences of all other categories join the benign ones. A picture equally
 near to every sentence scores (sentences of c) / (sentences of c + benign sentences), so thresholds belong to one model
 and one set of sentences and are to be calibrated on both.
 """
 
-import threading
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import numpy
 import numpy.typing
 import torch
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from moderation.classifiers import Pixels
-from moderation.errors import ClassifierFailed, PartUnusable
-from moderation.open_clip_models import PART, open_model
+from moderation.errors import PartUnusable
+from moderation.open_clip_models import ModelOptions
 from policies.findings import Category, Finding, Stage
+
+PART = "clip"
 
 Prompts = Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=300)], ...], Field(min_length=1)]
 
@@ -74,27 +76,14 @@ class Clip:
     name = PART
     version = "1"
 
-    class Options(BaseModel):
-        """Which model, which weights, which sentences.
+    class Options(ModelOptions):
+        """Also which sentences.
 
-        `model`: an open_clip architecture (`ViT-B-32`); or the path of a JSON file in open_clip's `model_configs` form
-        or in the form of a hub folder's `open_clip_config.json`; or a folder in hub form with config, weights and
-        tokenizer; or `shipped:demo_clip`, such a folder that comes along. `weights`: the path of a local file
-        (`.safetensors`, `.pt`, `.bin`), or a pretrained tag of the architecture, which open_clip takes from its cache
-        or fetches once at construction; left out, a folder's own `open_clip_model.safetensors`. `sha256`: 64 hex
-        digits of that file; other weights are refused. `dtype`: `bf16` is three times as fast as `fp32` on processors
-        that have it. `prompt_temperature`: T of the formula above. `categories_compete`: for categories that are
-        different things, so that a dagger is not also said to be half a syringe.
+        `prompt_temperature`: T of the formula above. `categories_compete`: for categories that are different things,
+        so that a dagger is not also said to be half a syringe.
         """
 
-        model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-        model: str
-        weights: str | None = None
-        sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
         data: tuple[PromptTable, ...]
-        device: str = "cpu"
-        dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
         prompt_temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
         categories_compete: bool = False
 
@@ -110,21 +99,14 @@ class Clip:
             remedy = "Give at least one [[category]] and [benign] with prompts"
             raise PartUnusable(PART, "data", "nothing to compare pictures with", remedy)
 
-        opened = open_model(
-            options.model, options.weights, sha256=options.sha256, device=options.device, dtype=options.dtype
-        )
+        opened = options.opened()
         self.version = "sha256:" + opened.weights_digest
-        self._model, self._preprocess = opened.network, opened.preprocess
-        self._device = options.device
-        self._input_dtype = opened.input_dtype
+        self._opened = opened
         self._compete = options.categories_compete
-        self._lock = threading.Lock()
         with torch.inference_mode():
-            self._scale = float(self._model.logit_scale.float().exp()) / options.prompt_temperature
-            self._benign = self._embed(opened.tokenizer, benign)
-            self._described = {
-                category: self._embed(opened.tokenizer, prompts) for category, prompts in by_category.items()
-            }
+            self._scale = float(opened.network.logit_scale.float().exp()) / options.prompt_temperature
+            self._benign = self._embed(benign)
+            self._described = {category: self._embed(prompts) for category, prompts in by_category.items()}
 
     @property
     def categories(self) -> frozenset[str]:
@@ -137,12 +119,15 @@ class Clip:
         `pixels`: (height, width, 3), uint8, sRGB, of any size; not changed, not kept. Raises `ClassifierFailed` on
         anything else.
         """
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != numpy.uint8 or not pixels.size:
-            raise ClassifierFailed(f"{PART} needs pixels of shape (height, width, 3) and type uint8")
-        prepared = self._preprocess(Image.fromarray(pixels)).unsqueeze(0)
-        with self._lock, torch.inference_mode():
-            prepared = prepared.to(device=self._device, dtype=self._input_dtype)
-            picture = self._model.encode_image(prepared, normalize=True)[0].float().cpu().numpy()
+        pictures = self._opened.look(pixels)
+        scored = [self._scores(picture) for picture in pictures]
+        return tuple(
+            Finding(category, max(scores[category] for scores in scored), stage, self.name, self.version)
+            for category in scored[0]
+        )
+
+    def _scores(self, picture: numpy.typing.NDArray[numpy.float32]) -> dict[str, float]:
+        """By category, in order. `picture`: the embedding of one view."""
         benign = _log_sum_exp(self._scale * (self._benign @ picture))
         near = {name: _log_sum_exp(self._scale * (said @ picture)) for name, said in sorted(self._described.items())}
 
@@ -152,12 +137,12 @@ class Clip:
             against = float(numpy.logaddexp.reduce([benign, *others]))
             return float(numpy.exp(-numpy.logaddexp(0.0, against - near[category])))
 
-        return tuple(Finding(category, score(category), stage, self.name, self.version) for category in near)
+        return {category: score(category) for category in near}
 
-    def _embed(self, tokenizer: Any, prompts: list[str]) -> numpy.typing.NDArray[numpy.float32]:
+    def _embed(self, prompts: list[str]) -> numpy.typing.NDArray[numpy.float32]:
         """(len(prompts), embedding width), rows of length one."""
-        tokens = tokenizer(prompts).to(self._device)
-        embedded = self._model.encode_text(tokens, normalize=True).float().cpu().numpy()
+        tokens = self._opened.tokenizer(prompts).to(self._opened.device)
+        embedded = self._opened.network.encode_text(tokens, normalize=True).float().cpu().numpy()
         return numpy.asarray(embedded, dtype=numpy.float32)
 
 

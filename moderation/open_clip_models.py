@@ -1,19 +1,31 @@
-"""Opens and builds two-tower models of open_clip. Owns open_clip."""
+"""Opens and builds two-tower models of open_clip, and looks at pictures with them. Owns open_clip."""
 
 import hashlib
 import json
 import re
 import tempfile
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
+import numpy
+import numpy.typing
 import open_clip
 import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
 
-from moderation.errors import PartUnusable
+from moderation.classifiers import Pixels
+from moderation.errors import ClassifierFailed, PartUnusable
+from moderation.picture_views import views
 
-PART = "clip"
+PART = "open_clip"
+"""What refusals name; whoever builds the part says which it was."""
+
+Dtype = Literal["fp32", "bf16", "fp16"]
 
 SHIPPED_PREFIX = "shipped:"
 """A model name that starts so is a folder beside this file, wherever the package is installed."""
@@ -23,18 +35,72 @@ WEIGHTS = "open_clip_model.safetensors"
 """The names in a folder of open_clip's hub form."""
 
 
-@dataclass(frozen=True, slots=True)
+class ModelOptions(BaseModel):
+    """Which model, which weights.
+
+    `model`: an open_clip architecture (`ViT-B-32`); or the path of a JSON file in open_clip's `model_configs` form
+    or in the form of a hub folder's `open_clip_config.json`; or a folder in hub form with config, weights and
+    tokenizer; or `shipped:demo_clip`, such a folder that comes along. `weights`: the path of a local file
+    (`.safetensors`, `.pt`, `.bin`), or a pretrained tag of the architecture, which open_clip takes from its cache
+    or fetches once at construction; left out, a folder's own `open_clip_model.safetensors`. `sha256`: 64 hex
+    digits of that file; other weights are refused. `dtype`: `bf16` is three times as fast as `fp32` on processors
+    that have it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str
+    weights: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    device: str = "cpu"
+    dtype: Dtype = "fp32"
+
+    def opened(self) -> "OpenedModel":
+        """The model. Raises `PartUnusable`."""
+        return open_model(self.model, self.weights, sha256=self.sha256, device=self.device, dtype=self.dtype)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class OpenedModel:
-    """`network`: open_clip's CLIP in eval mode. `preprocess`: PIL picture to tensor (3, side, side).
+    """`network`: open_clip's CLIP in eval mode, not to be changed. `preprocess`: PIL picture to tensor (3, side, side).
 
     `tokenizer`: list of sentences to token ids (n, context length). `weights_digest`: SHA-256, 64 hex digits.
+    `eyes_digest`: SHA-256 over all that a picture's embedding depends on but the dtype: the weights, the
+    architecture without its words, the preprocessing.
     """
 
     network: Any
     preprocess: Any
     tokenizer: Any
     weights_digest: str
+    eyes_digest: str
+    device: str
     input_dtype: torch.dtype
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def look(self, pixels: Pixels) -> numpy.typing.NDArray[numpy.float32]:
+        """(views, embedding width), rows of length one: the whole picture first, then parts (`picture_views`).
+
+        `pixels`: (height, width, 3), uint8, sRGB, of any size; not changed, not kept. Raises `ClassifierFailed` on
+        anything else. A second thread waits, so that memory is bounded.
+        """
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != numpy.uint8 or not pixels.size:
+            raise ClassifierFailed("pixels of shape (height, width, 3) and type uint8 are needed")
+        return self.embed(views(pixels))
+
+    def embed(self, pictures: Sequence[Pixels]) -> numpy.typing.NDArray[numpy.float32]:
+        """(pictures, embedding width), rows of length one; each picture as a whole, `look` says how."""
+        prepared = torch.stack([self.preprocess(Image.fromarray(picture)) for picture in pictures])
+        with self._one_at_a_time, torch.inference_mode():
+            prepared = prepared.to(device=self.device, dtype=self.input_dtype)
+            embedded = self.network.encode_image(prepared, normalize=True).float().cpu().numpy()
+        return numpy.asarray(embedded, dtype=numpy.float32)
+
+
+_opened: "WeakValueDictionary[tuple[str, ...], OpenedModel]" = WeakValueDictionary()
+"""Models in use, so that two parts with the same weights hold them once."""
+
+_opening = threading.Lock()
 
 
 def open_model(
@@ -43,11 +109,12 @@ def open_model(
     *,
     sha256: str | None = None,
     device: str = "cpu",
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32",
+    dtype: Dtype = "fp32",
 ) -> OpenedModel:
-    """Loads a model with its preprocessing and tokenizer; `Clip.Options` tells what the arguments mean.
+    """Loads a model with its preprocessing and tokenizer; `ModelOptions` tells what the arguments mean.
 
-    Raises `PartUnusable` if anything is missing, does not fit, or is not what `sha256` pins.
+    What is already open in this process is given again. Raises `PartUnusable` if anything is missing, does not fit, or
+    is not what `sha256` pins.
     """
     folder = _folder(model)
     architecture, preprocessing = _architecture(str(folder / CONFIG) if folder else model)
@@ -58,6 +125,19 @@ def open_model(
         weights = str(folder / WEIGHTS)
     file = _weights_file(architecture, model, weights)
     digest = _sha256(file, sha256)
+    # `model` and `weights` too: preprocessing and tokenizer come from a folder or a tag.
+    with _opening:
+        key = (architecture, model, weights, digest, device, dtype)
+        shared = _opened.get(key)
+        if shared is None:
+            shared = _opened[key] = _loaded(architecture, preprocessing, folder, file, key)
+    return shared
+
+
+def _loaded(
+    architecture: str, preprocessing: dict[str, Any], folder: Path | None, file: Path, key: tuple[str, ...]
+) -> OpenedModel:
+    _, model, weights, digest, device, dtype = key
     try:
         network, preprocess = open_clip.create_model_from_pretrained(
             architecture,
@@ -76,7 +156,11 @@ def open_model(
         problem = f"{weights} could not be loaded as {model} on {device}"
         raise PartUnusable(PART, "weights", problem, remedy) from error
     network.eval()
-    return OpenedModel(network, preprocess, tokenizer, digest, open_clip.get_input_dtype(dtype) or torch.float32)
+    config = {name: value for name, value in open_clip.get_model_config(architecture).items() if name != "text_cfg"}
+    described = (digest, config, open_clip.get_model_preprocess_cfg(network))
+    eyes = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    input_dtype = open_clip.get_input_dtype(dtype) or torch.float32
+    return OpenedModel(network, preprocess, tokenizer, digest, eyes, device, input_dtype)
 
 
 def new_network(folder: Path) -> tuple[Any, Any]:
