@@ -127,11 +127,9 @@ def receipt(
 
 def _ledger(data_dir: Path) -> Any:
     from gateway.data_folder import open_data_folder
-    from gateway.provisioning import log_signer
-    from provenance.log.ledger import Ledger
+    from gateway.provisioning import open_ledger
 
-    opened = open_data_folder(existing(data_dir))
-    return Ledger(opened.engine_for_log, log_signer(opened.keys, opened.key_passphrase))
+    return open_ledger(open_data_folder(existing(data_dir)))
 
 
 def _read_receipt(path: Path) -> Any:

@@ -6,6 +6,7 @@ Shares carry Wilson intervals (Wilson 1927), areas carry percentile bootstrap in
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy
 import numpy.typing
@@ -104,13 +105,25 @@ def areas(positives: Scores, negatives: Scores, seed: int = 0) -> tuple[Area, Ar
     return first, second
 
 
+def by_chance(first_only: int, second_only: int) -> float:
+    """How often two subjects that refuse equally often would differ at least so lopsidedly: McNemar's exact test.
+
+    `first_only`, `second_only`: texts refused by one of the two alone. Two-sided, in (0, 1]; 1.0 if they never differ.
+    """
+    differing = first_only + second_only
+    tail = sum(math.comb(differing, count) for count in range(min(first_only, second_only) + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**differing)))
+
+
 def threshold_for(negatives: Scores, wanted: float) -> float:
-    """The smallest score that at most the share `wanted` of `negatives` reaches. `negatives` must be non-empty."""
+    """The smallest score of four decimals that at most the share `wanted` of `negatives` reaches; above 1 if only that
+    does. `negatives` must be non-empty.
+    """
     ordered = numpy.sort(negatives)[::-1]
     allowed = int(wanted * len(ordered))
     if allowed >= len(ordered):
         return 0.0
-    return float(numpy.nextafter(ordered[allowed], 2.0))
+    return math.floor(float(ordered[allowed]) * 1e4 + 1.0) / 1e4
 
 
 def roc(positives: Scores, negatives: Scores) -> tuple[list[float], list[float]]:

@@ -21,13 +21,14 @@ class UnreadableLabels(ModerationError):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """`category` and `language` are "" where the file does not say."""
+    """`category` and `language` are "" where the file does not say. `row`: from 1 on, in the file that is `source`."""
 
     text: str
     harmful: bool
     category: str = ""
     language: str = ""
     source: str = ""
+    row: int = 0
 
 
 def read_labelled(path: Path) -> list[Labelled]:
@@ -71,4 +72,6 @@ def _labelled(row: dict[str, Any], file: str, number: int, source: str) -> Label
             f"{file}, row {number}: needs a column `text` and a column `label` of 1/0, true/false, unsafe/safe or "
             "harmful/benign."
         )
-    return Labelled(text, label in HARMFUL, str(row.get("category") or ""), str(row.get("language") or ""), source)
+    return Labelled(
+        text, label in HARMFUL, str(row.get("category") or ""), str(row.get("language") or ""), source, number
+    )

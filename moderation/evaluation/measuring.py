@@ -30,12 +30,14 @@ def measure(
     *,
     wanted: Sequence[float] = FALSE_ALARMS,
     disguised: int = DISGUISED_TEXTS,
+    zone: tuple[float, float] | None = None,
     watch: Callable[[str], Watch] = lambda _: lambda texts: texts,
 ) -> Figures:
     """Figures of every subject on the same texts, and of the first two beside each other.
 
     `wanted`: false-alarm rates to propose thresholds for. `disguised`: how many refused harmful texts the evasion
-    suite tries again, 0 for none. `watch(what)` gives a wrapper for progress bars. Raises `ValueError` for no texts.
+    suite tries again, 0 for none. `zone`: scores [low, high) in which a second classifier would be asked; counted if
+    given. `watch(what)` gives a wrapper for progress bars. Raises `ValueError` for no texts.
     """
     if not texts:
         raise ValueError("nothing to measure on")
@@ -50,6 +52,9 @@ def measure(
             for subject in subjects
         },
     }
+    if zone:
+        for name, each in scored.items():
+            found["subjects"][name]["zone"] = {"scores": list(zone)} | _asked(each.scores, texts, zone)
     if len(subjects) > 1:
         found["comparison"] = _comparison(subjects[0], subjects[1], scored, texts)
     return found
@@ -70,9 +75,17 @@ def _subject(
         positives, negatives = scored.scores[harmful], scored.scores[~harmful]
         refused, caught = figures.roc(positives, negatives)
         found["roc"] = _thinned(refused, caught)
-        found["proposed"] = [
-            {"wanted": rate} | _at(positives, negatives, figures.threshold_for(negatives, rate)) for rate in wanted
-        ]
+        if not subject.steps:
+            found["proposed"] = [
+                {"wanted": rate} | _at(positives, negatives, figures.threshold_for(negatives, rate)) for rate in wanted
+            ]
+    if not subject.steps and not harmful.all():
+        found["proposed_by_category"] = {
+            name: {str(rate): figures.threshold_for(scores[~harmful], rate) for rate in wanted}
+            for name, scores in scored.categories.items()
+        }
+    if subject.steps:
+        found["verdicts"] = _verdicts(subject.steps, scored.scores, harmful)
     found["histogram"] = {
         name: numpy.histogram(scored.scores[chosen], BINS, (0.0, 1.0))[0].tolist()
         for name, chosen in (("harmful", harmful), ("harmless", ~harmful))
@@ -85,6 +98,17 @@ def _subject(
     }
     found["evasion"] = evasion(subject, scored, texts, disguised, watch) if disguised else {}
     return found
+
+
+def _asked(scores: Scores, texts: Sequence[Labelled], zone: tuple[float, float]) -> Figures:
+    """Shares of the texts in the zone, by source and label."""
+    inside = (scores >= zone[0]) & (scores < zone[1])
+    found: dict[str, dict[str, Share]] = {}
+    for title in ("all", *sorted({text.source for text in texts} - {""})):
+        for kind, harmful in (("harmful", True), ("harmless", False)):
+            own = [n for n, text in enumerate(texts) if text.harmful is harmful and title in ("all", text.source)]
+            found.setdefault(title, {})[kind] = Share(int(inside[own].sum()), len(own))
+    return {"asked": {title: {kind: _share(each) for kind, each in kinds.items()} for title, kinds in found.items()}}
 
 
 def group(positives: Scores, negatives: Scores, threshold: float) -> Figures:
@@ -152,18 +176,44 @@ def evasion(
     return found
 
 
+def _verdicts(steps: Sequence[str], scores: Scores, harmful: numpy.ndarray[Any, Any]) -> Figures:
+    """Per step, the shares of harmful and harmless texts that end there."""
+    reached = numpy.rint(scores * (len(steps) - 1)).astype(int)
+    return {
+        step: {
+            name: _share(Share(int((reached[chosen] == number).sum()), int(chosen.sum())))
+            for name, chosen in (("harmful", harmful), ("harmless", ~harmful))
+        }
+        for number, step in enumerate(steps)
+    }
+
+
 def _comparison(first: Subject, second: Subject, scored: Mapping[str, Scored], texts: Sequence[Labelled]) -> Figures:
+    """The two decision by decision; `differing` names the texts by file and row, never by what they say."""
     one, two = (scored[each.name].scores >= each.threshold for each in (first, second))
     harmful = numpy.array([text.harmful for text in texts])
-    return {
+    found: Figures = {
         "first": first.name,
         "second": second.name,
         "equal_decisions": _share(Share(int((one == two).sum()), len(texts))),
-        "harmful_only_first": int((one & ~two & harmful).sum()),
-        "harmful_only_second": int((two & ~one & harmful).sum()),
-        "harmless_only_first": int((one & ~two & ~harmful).sum()),
-        "harmless_only_second": int((two & ~one & ~harmful).sum()),
     }
+    for name, chosen in (("harmful", harmful), ("harmless", ~harmful)):
+        only = [int((mine & ~other & chosen).sum()) for mine, other in ((one, two), (two, one))]
+        found[f"{name}_only_first"], found[f"{name}_only_second"] = only
+        found[f"{name}_by_chance"] = round(figures.by_chance(*only), 6)
+    found["differing"] = [
+        {
+            "file": texts[index].source,
+            "row": texts[index].row,
+            "harmful": texts[index].harmful,
+            "category": texts[index].category,
+            "language": texts[index].language,
+            "first": round(float(scored[first.name].scores[index]), 4),
+            "second": round(float(scored[second.name].scores[index]), 4),
+        }
+        for index in numpy.flatnonzero(one != two).tolist()
+    ]
+    return found
 
 
 def _thinned(refused: Iterable[float], caught: Iterable[float]) -> list[list[float]]:

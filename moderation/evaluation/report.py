@@ -1,6 +1,8 @@
 """Writes a measurement as Markdown, HTML, JSON and SVG: the record a regulator or a customer is shown."""
 
+import csv
 import html
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +22,8 @@ STYLE = (
 def write_report(found: Figures, out: Path, *, made: Mapping[str, str]) -> list[Path]:
     """Writes report.md, report.html, figures.json and the plots into `out` (made if missing); the paths written.
 
+    Two subjects compared add differing.csv: the texts, by file and row, which only one of them refuses.
+
     `made`: facts about the run (date, version, files), shown at the top.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -31,6 +35,8 @@ def write_report(found: Figures, out: Path, *, made: Mapping[str, str]) -> list[
         "figures.json": json.dumps({"made": dict(made), **found}, indent=1) + "\n",
         **plots,
     }
+    if "comparison" in found:
+        files["differing.csv"] = _csv(found["comparison"]["differing"])
     for name, content in files.items():
         (out / name).write_text(content, encoding="utf-8")
     return [out / name for name in files]
@@ -42,6 +48,14 @@ def _plots(found: Figures) -> dict[str, str]:
     for number, (name, one) in enumerate(subjects.items(), 1):
         plots[f"scores-{number}.svg"] = histogram_plot(name, one["histogram"])
     return plots
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    written = io.StringIO()
+    writer = csv.DictWriter(written, ("file", "row", "harmful", "category", "language", "first", "second"))
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue()
 
 
 Block = tuple[str, Any]  # ("title"|"heading"|"text", str) or ("table", Rows with a head)
@@ -69,10 +83,28 @@ def _blocks(found: Figures, made: Mapping[str, str]) -> Iterator[Block]:
             if one[title]:
                 yield "text", f"By {title}:"
                 yield "table", [_HEAD, *(_row(value, group) for value, group in one[title].items())]
+        if "verdicts" in one:
+            yield "text", "Verdicts:"
+            kinds = ("harmful", "harmless")
+            reached = [(word, *(_share(each[kind]) for kind in kinds)) for word, each in one["verdicts"].items()]
+            yield "table", [("verdict", *kinds), *reached]
         if "proposed" in one:
             yield "text", "Thresholds for a wanted false-alarm rate on these harmless texts:"
             head = ("wanted", "threshold", "harmless refused", "recall", "precision")
             yield "table", [head, *(_proposed(each) for each in one["proposed"])]
+        if one.get("proposed_by_category"):
+            yield (
+                "text",
+                "Thresholds per category, each of which alone refuses that share of these harmless texts at most:",
+            )
+            own = one["proposed_by_category"]
+            columns = ("category", *(f"{float(rate):.2%}" for rate in next(iter(own.values()))))
+            yield "table", [columns, *((name, *(f"{at:.4f}" for at in rates.values())) for name, rates in own.items())]
+        if "zone" in one:
+            low, high = one["zone"]["scores"]
+            yield "text", f"Scores from {low:g} to below {high:g}, where a second classifier would be asked:"
+            rows = [(title, *map(_in_zone, kinds.values())) for title, kinds in one["zone"]["asked"].items()]
+            yield "table", [("texts", "harmful", "harmless"), *rows]
         if one["evasion"]:
             yield "text", "Disguises of harmful texts that are refused undisguised:"
             rows = [(way, _share(each["recall_lost"])) for way, each in one["evasion"].items()]
@@ -83,16 +115,20 @@ def _blocks(found: Figures, made: Mapping[str, str]) -> Iterator[Block]:
         both = found["comparison"]
         yield "heading", f"{both['first']} beside {both['second']}"
         yield (
-            "table",
-            [
-                ("decisions", "texts"),
-                ("equal", _share(both["equal_decisions"])),
-                (f"harmful refused only by {both['first']}", str(both["harmful_only_first"])),
-                (f"harmful refused only by {both['second']}", str(both["harmful_only_second"])),
-                (f"harmless refused only by {both['first']}", str(both["harmless_only_first"])),
-                (f"harmless refused only by {both['second']}", str(both["harmless_only_second"])),
-            ],
+            "text",
+            (
+                f"Equal decisions: {_share(both['equal_decisions'])}. By chance: how often two that refuse equally "
+                "often would differ so (McNemar's exact test). Which texts these are, by file and row: differing.csv."
+            ),
         )
+        columns = ("texts", f"refused only by {both['first']}", f"refused only by {both['second']}", "by chance")
+        yield "table", [columns, *((kind, *_only(both, kind)) for kind in ("harmful", "harmless"))]
+
+
+def _only(both: Figures, kind: str) -> tuple[str, ...]:
+    chance = both[f"{kind}_by_chance"]
+    said = f"{chance:.2g}" if chance >= 0.001 else "under 0.001"
+    return str(both[f"{kind}_only_first"]), str(both[f"{kind}_only_second"]), said
 
 
 _HEAD = ("texts", "AUROC", "AUPRC", "recall", "harmless refused", "precision", "F1")
@@ -114,6 +150,10 @@ def _row(name: str, group: Figures) -> tuple[str, ...]:
 def _proposed(each: Figures) -> tuple[str, ...]:
     shares = (_share(each[name]) for name in ("refused_harmless", "recall", "precision"))
     return (f"{each['wanted']:.2%}", f"{each['threshold']:.4f}", *shares)
+
+
+def _in_zone(share: Figures) -> str:
+    return f"{_share(share)} of {share['of']}" if share["of"] else ""
 
 
 def _share(share: Figures) -> str:

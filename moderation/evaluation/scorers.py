@@ -10,7 +10,7 @@ import numpy
 from moderation.classifiers import PromptClassifier
 from moderation.evaluation.figures import Scores
 from moderation.prompt_folding import fold
-from policies.findings import UNANSWERED
+from policies.findings import UNANSWERED, Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,10 @@ class Read:
 
 
 class Subject(Protocol):
-    """`threshold`: the score from which a text counts as refused. `digest`: of the policy, or "" for a classifier."""
+    """`threshold`: the score from which a text counts as refused. `digest`: of the policy, or "" for a classifier.
+
+    `steps`: what the scores mean if there are only few, the lowest (0) first, evenly apart up to 1; empty otherwise.
+    """
 
     @property
     def name(self) -> str:
@@ -37,6 +40,11 @@ class Subject(Protocol):
     @property
     def threshold(self) -> float:
         """In [0, 1]."""
+        ...
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Such as the verdicts of a policy."""
         ...
 
     def read(self, text: str) -> Read:
@@ -55,6 +63,7 @@ class ClassifierSubject:
     classifiers: Sequence[PromptClassifier]
     threshold: float
     digest: str = ""
+    steps: tuple[str, ...] = ()
 
     def read(self, text: str) -> Read:
         """One text, whole."""
@@ -62,6 +71,8 @@ class ClassifierSubject:
         categories: dict[str, float] = {}
         for classifier in self.classifiers:
             for finding in classifier.classify(folded):
+                if finding.category in set(Fact):  # nothing is wrong with it
+                    continue
                 score = 1.0 if finding.category == UNANSWERED else finding.score
                 categories[finding.category] = max(score, categories.get(finding.category, 0.0))
         return Read(max(categories.values(), default=1.0), categories)
@@ -75,6 +86,7 @@ class VerdictSubject:
     judge: Callable[[str], float]
     threshold: float
     digest: str
+    steps: tuple[str, ...]
 
     def read(self, text: str) -> Read:
         """One text, whole."""

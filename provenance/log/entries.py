@@ -32,7 +32,10 @@ class EntryInvalid(ProvenanceError):
 
 class Outcome(StrEnum):
     """How a request ended. Not of requests: `ERASED` says that the openings of entry `about` were deleted, `REVOKED`
-    that a signing certificate is not to be relied on (`provenance/revocations.py`)."""
+    that a signing certificate is not to be relied on (`provenance/revocations.py`), `LIFTED` that the suspension which
+    decision `about` led to was ended by a person, `ENDED` that it ran out or that its refusal counts no longer, and
+    how many requests were turned away meanwhile (`turned_away`), `MEASURED` that a report on the screening was made
+    (`files`)."""
 
     DELIVERED = "delivered"
     HELD = "held"
@@ -40,6 +43,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
     ERASED = "erased"
     REVOKED = "revoked"
+    LIFTED = "lifted"
+    ENDED = "ended"
+    MEASURED = "measured"
 
 
 def commit(salt: bytes, name: str, value: bytes) -> str:
@@ -63,8 +69,10 @@ class Entry:
 
     `time`: aware; logged in UTC with milliseconds. `stage`: the station reached. `automated`: no human took part in the
     decision. `shadows`: what rules on trial would have said. `tolerance`: the `safety_tolerance` that was `asked` for,
-    and the one that `counted`. `*_digest`: `sha256:…`. `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered
-    or held picture only. `timestamped`: an RFC 3161 time-stamp is in its signature. `commitments`: name →
+    and the one that `counted`. `second_stage`: second classifier → whether it was `asked` about the prompt, and if not,
+    why: the first one scored `below` its zone or surely `above`, or was `silent`. `*_digest`: `sha256:…`.
+    `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered or held picture only. `timestamped`: an RFC 3161
+    time-stamp is in its signature. `files`: name → hex SHA-256 of a report's files. `commitments`: name →
     `commit(...)`. Raises `EntryInvalid`.
     """
 
@@ -80,6 +88,7 @@ class Entry:
     reasons: tuple[Reason, ...] = ()
     shadows: tuple[Reason, ...] = ()
     tolerance: Mapping[str, int] | None = None
+    second_stage: Mapping[str, str] | None = None
     model_id: str | None = None
     weights_digest: str | None = None
     output_sha256: str | None = None
@@ -92,7 +101,9 @@ class Entry:
     system_version: str | None = None
     failure: str | None = None
     about: str | None = None
+    turned_away: int | None = None
     revocation: Mapping[str, str] | None = None
+    files: Mapping[str, str] | None = None
     commitments: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,6 +131,7 @@ class Entry:
             "reasons": [_reason(reason) for reason in self.reasons] or None,
             "shadows": [_reason(reason) for reason in self.shadows] or None,
             "tolerance": None if self.tolerance is None else dict(self.tolerance),
+            "second_stage": None if self.second_stage is None else dict(self.second_stage),
             "model_id": self.model_id,
             "weights_digest": self.weights_digest,
             "output_sha256": self.output_sha256,
@@ -132,7 +144,9 @@ class Entry:
             "system_version": self.system_version,
             "failure": self.failure,
             "about": self.about,
+            "turned_away": self.turned_away,
             "revocation": None if self.revocation is None else dict(self.revocation),
+            "files": None if self.files is None else dict(self.files),
             "commitments": dict(self.commitments) or None,
         }
         try:
@@ -161,7 +175,9 @@ def _canonical(said: dict[str, Any]) -> bytes:
 
 
 def _reason(reason: Reason) -> dict[str, Any]:
+    cites = {"cites": dict(reason.cites)} if reason.cites else {}
     return {
+        **cites,
         "rule": reason.rule,
         "category": reason.category,
         "stage": reason.stage.value,

@@ -2,15 +2,21 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy
 import pytest
+from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
+from gateway.commands.moderation import moderation_app
+from gateway.data_folder import open_data_folder
+from gateway.provisioning import open_ledger
 from moderation.evaluation import figures
 from moderation.evaluation.disguises import DISGUISES
 from moderation.evaluation.figures import Share
@@ -20,6 +26,7 @@ from moderation.evaluation.report import write_report
 from moderation.evaluation.scorers import ClassifierSubject, VerdictSubject
 from moderation.prompt_folding import FoldedText, fold
 from policies.findings import Finding, Stage, unanswered
+from policies.reading import SHIPPED
 
 SECRET = "zebra-and-violin"
 
@@ -41,6 +48,13 @@ class WordPart:
         )
 
 
+class LiteralPart(WordPart):
+    """Reads what is written and nothing behind it."""
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        return super().classify(FoldedText(text.original, text.folded))
+
+
 class SilentPart(WordPart):
     """Never answers."""
 
@@ -49,13 +63,19 @@ class SilentPart(WordPart):
 
 
 TEXTS = [
-    Labelled(f"a knife attack {SECRET}", True, "violence", "en", "one"),
-    Labelled("an ugly joke", True, "hate", "en", "one"),
-    Labelled("a knife and fork", False, "violence", "en", "one"),
-    Labelled("a calm lake", False, "", "en", "one"),
-    Labelled("ein Messer (knife) im Rücken", True, "violence", "de", "two"),
-    Labelled("ein See", False, "", "de", "two"),
+    Labelled(f"a knife attack {SECRET}", True, "violence", "en", "one", 1),
+    Labelled("an ugly joke", True, "hate", "en", "one", 2),
+    Labelled("a knife and fork", False, "violence", "en", "one", 3),
+    Labelled("a calm lake", False, "", "en", "one", 4),
+    Labelled("ein Messer (knife) im Rücken", True, "violence", "de", "two", 1),
+    Labelled("ein See", False, "", "de", "two", 2),
 ]
+
+
+def run(*arguments: str) -> Result:
+    """`fluxgate moderation …`."""
+    return CliRunner().invoke(moderation_app, list(arguments))
+
 
 scores = st.lists(st.integers(0, 5).map(lambda n: n / 5), min_size=1, max_size=30)
 
@@ -89,8 +109,33 @@ def test_a_measurement_counts_per_source_language_and_category() -> None:
     assert found["categories"]["violence"]["named_first"]["value"] == 1.0
     assert found["categories"]["hate"]["recall"]["value"] == 0.0
     assert found["evasion"]["zero_width"]["recall_lost"]["value"] == 0.0
-    assert found["evasion"]["base64"]["recall_lost"]["value"] == 1.0
+    assert found["evasion"]["base64"]["recall_lost"]["value"] == 0.0
+    literal = measure([ClassifierSubject("literal", [LiteralPart()], 0.5)], TEXTS, disguised=5)["subjects"]["literal"]
+    assert literal["evasion"]["base64"]["recall_lost"]["value"] == 1.0
     assert {each["wanted"] for each in found["proposed"]} == {0.001, 0.005, 0.01, 0.05}
+
+
+def test_thresholds_are_proposed_for_every_category_by_its_own_scores() -> None:
+    subject = ClassifierSubject("word", [WordPart()], 0.5)
+    found = measure([subject], TEXTS, disguised=0, wanted=[0.0, 0.5])["subjects"]["word"]
+    harmless = [subject.read(text.text).categories for text in TEXTS if not text.harmful]
+    assert found["proposed_by_category"].keys() == harmless[0].keys() != set()
+    for category, thresholds in found["proposed_by_category"].items():
+        for wanted, threshold in thresholds.items():
+            reached = sum(scores[category] >= threshold for scores in harmless)
+            assert reached <= float(wanted) * len(harmless), category
+
+
+def test_a_zone_counts_what_a_second_classifier_would_be_asked(tmp_path: Path) -> None:
+    found = measure([ClassifierSubject("word", [WordPart()], 0.5)], TEXTS, disguised=0, zone=(0.05, 0.5))
+    shares = found["subjects"]["word"]["zone"]["asked"]
+    assert {kind: (share["value"], share["of"]) for kind, share in shares["all"].items()} == {
+        "harmful": (pytest.approx(1 / 3, abs=1e-4), 3),
+        "harmless": (pytest.approx(2 / 3, abs=1e-4), 3),
+    }
+    assert shares["two"]["harmless"]["value"] == 1.0
+    write_report(found, tmp_path, made={})
+    assert "where a second classifier would be asked" in (tmp_path / "report.md").read_text()
 
 
 def test_two_subjects_are_compared_decision_by_decision() -> None:
@@ -98,6 +143,15 @@ def test_two_subjects_are_compared_decision_by_decision() -> None:
     both = measure(subjects, TEXTS, disguised=0)["comparison"]
     assert (both["harmful_only_first"], both["harmful_only_second"], both["harmless_only_first"]) == (2, 1, 1)
     assert both["equal_decisions"]["value"] == pytest.approx(2 / 6, abs=1e-4)
+    assert both["harmful_by_chance"] == 1.0
+    named = {(each["file"], each["row"]): (each["first"], each["second"]) for each in both["differing"]}
+    assert named == {("one", 1): (1.0, 0.1), ("one", 2): (0.1, 1.0), ("one", 3): (1.0, 0.1), ("two", 1): (1.0, 0.1)}
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (3, 3), (0, 5), (9, 2), (700, 600)])
+def test_what_chance_would_do_is_the_binomial_test(first: int, second: int) -> None:
+    wanted = binomtest(first, first + second).pvalue if first + second else 1.0
+    assert figures.by_chance(first, second) == pytest.approx(wanted)
 
 
 def test_silence_counts_as_refusal() -> None:
@@ -106,11 +160,13 @@ def test_silence_counts_as_refusal() -> None:
 
 
 def test_the_report_names_the_policy_and_quotes_no_text(tmp_path: Path) -> None:
-    judged = VerdictSubject("policy <own>", lambda text: float("knife" in text), 0.5, "sha256:abc")
+    judged = VerdictSubject("policy <own>", lambda text: float("knife" in text), 0.5, "sha256:abc", ("allow", "refuse"))
     found = measure([judged, ClassifierSubject("word", [WordPart()], 0.5)], TEXTS)
     paths = write_report(found, tmp_path / "report", made={"files": "mine.csv"})
     written = {path.name: path.read_text() for path in paths}
-    assert set(written) == {"report.md", "report.html", "figures.json", "roc.svg", "scores-1.svg", "scores-2.svg"}
+    plots = {"roc.svg", "scores-1.svg", "scores-2.svg"}
+    assert set(written) == {"report.md", "report.html", "figures.json", "differing.csv"} | plots
+    assert "| refuse | 66.7%" in written["report.md"]
     assert all(SECRET not in content for content in written.values())
     assert "sha256:abc" in written["report.md"]
     assert "sha256:abc" in written["report.html"]
@@ -180,14 +236,10 @@ def test_folding_reads_through_disguises(name: str) -> None:
 
 
 def test_the_command_writes_a_report_on_a_classifier_and_a_policy(tmp_path: Path) -> None:
-    from gateway.commands.moderation import moderation_app
-
     rows = ["text,label,category,language", "a man stabbing a woman,1,violence,en", "a calm lake at dawn,0,,en"]
     (tmp_path / "own.csv").write_text("\n".join(rows))
     wanted = ["--classifier", "terms=1.0", "--policy", "demo", "--data-dir", str(tmp_path / "data"), "--json"]
-    ran = CliRunner().invoke(
-        moderation_app, ["evaluate", str(tmp_path / "own.csv"), "--out", str(tmp_path / "report"), *wanted]
-    )
+    ran = run("evaluate", str(tmp_path / "own.csv"), "--out", str(tmp_path / "report"), *wanted)
     assert ran.exit_code == 0, ran.output
     said = json.loads(ran.stdout)
     assert set(said["subjects"]) == {"terms=1.0", "policy demo"}
@@ -195,8 +247,59 @@ def test_the_command_writes_a_report_on_a_classifier_and_a_policy(tmp_path: Path
     assert (tmp_path / "report" / "report.html").is_file()
 
 
-def test_the_command_names_a_file_it_cannot_read(tmp_path: Path) -> None:
-    from gateway.commands.moderation import moderation_app
+def test_two_versions_of_one_policy_are_compared_under_their_digests(tmp_path: Path) -> None:
+    rows = ["text,label", "a man stabbing a woman,1", "a calm lake at dawn,0", "a museum of cold weapons,0"]
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    changed = tmp_path / "demo.toml"
+    text = re.sub(r'"([a-z_/]+\.toml)"', r'"shipped:\1"', (SHIPPED / "demo.toml").read_text())
+    changed.write_text(text.replace('version = "', 'version = "9', 1))
+    options = ["--policy", "demo", "--policy", str(changed), "--data-dir", str(tmp_path / "data"), "--json"]
+    ran = run("evaluate", str(tmp_path / "own.csv"), "--out", str(tmp_path / "report"), *options)
+    assert ran.exit_code == 0, ran.output
+    first, second = json.loads(ran.stdout)["subjects"].values()
+    assert first["policy"] != second["policy"]
+    assert first["verdicts"] == second["verdicts"]
+    assert "proposed" not in first, "a verdict has no threshold to propose"
 
-    ran = CliRunner().invoke(moderation_app, ["evaluate", str(tmp_path / "none.csv"), "--out", str(tmp_path)])
+
+def test_a_signed_report_is_checked_and_every_change_of_it_is_found(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("text,label\na man stabbing a woman,1\na calm lake at dawn,0\n")
+    data, report = tmp_path / "data", tmp_path / "report"
+    made = ["--out", str(report), "--classifier", "terms=1.0", "--data-dir", str(data), "--sign"]
+    assert run("evaluate", str(tmp_path / "own.csv"), *made).exit_code == 2, "without a log nothing is signed"
+    folder = open_data_folder(data)
+    ledger = open_ledger(folder)
+    ran = run("evaluate", str(tmp_path / "own.csv"), *made)
+    assert ran.exit_code == 0, ran.output
+    again = run("evaluate", str(tmp_path / "own.csv"), *made)
+    assert (again.exit_code, "not empty" in again.stderr) == (2, True)
+    assert ledger.size == 1
+
+    check = ("check", str(report), "--data-dir", str(data))
+    ran = run(*check)
+    assert (ran.exit_code, "As signed by fluxgate-log-" in ran.stdout) == (0, True)
+    elsewhere = run("check", str(report), "--data-dir", str(tmp_path), "--vkey", ledger.vkey)
+    assert elsewhere.exit_code == 0, "the key alone is enough"
+    stranger = open_ledger(open_data_folder(tmp_path / "other")).vkey
+    assert run(*check, "--vkey", stranger).exit_code == 1
+
+    kept = (report / "report.md").read_bytes()
+    for change in (kept + b" ", None):
+        if change is None:
+            (report / "report.md").unlink()
+        else:
+            (report / "report.md").write_bytes(change)
+        ran = run(*check)
+        assert (ran.exit_code, "report.md" in ran.stderr) == (1, True)
+    (report / "report.md").write_bytes(kept)
+    (report / "more.md").write_text("one file more")
+    assert run(*check).exit_code == 1
+    (report / "more.md").unlink()
+    assert run(*check).exit_code == 0
+    (report / "receipt.json").unlink()
+    assert run(*check).exit_code == 1
+
+
+def test_the_command_names_a_file_it_cannot_read(tmp_path: Path) -> None:
+    ran = run("evaluate", str(tmp_path / "none.csv"), "--out", str(tmp_path))
     assert ran.exit_code == 2
