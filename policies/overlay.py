@@ -14,7 +14,7 @@ class Overlay:
 
     `file`: for messages, as the operator named it. `digest`: `sha256:…` over the file. `levels`: whole levels that
     base rules are read at where they are lower. `verdicts`: (base rule, its new verdict). `rules`, `shadows`: what it
-    adds.
+    adds. `grounds`: clauses it rests on. `labels`, `visible_label`: what it asks of pictures, in the gateway's words.
     """
 
     file: str
@@ -25,13 +25,17 @@ class Overlay:
     verdicts: tuple[tuple[str, Verdict], ...] = ()
     rules: tuple[Rule, ...] = ()
     shadows: tuple[Rule, ...] = ()
+    grounds: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    visible_label: str | None = None
 
 
 def overlaid(base: Policy, overlay: Overlay, tenant: str) -> Policy:
     """The policy that decides about `tenant`: the base's rules, none softer unless granted, and the overlay's.
 
-    The floor is the base's. The name is `BASE+OVERLAY`, the digest covers both. Raises `PolicyError` for a verdict on
-    no rule of the base, or a softer one without a grant.
+    The floor is the base's. The name is `BASE+OVERLAY`, the digest covers both. A rule it changed is granted to nobody
+    any more: what is laid over it next does not take that back. Raises `PolicyError` for a verdict on no rule of the
+    base, or a softer one without a grant.
     """
     known = {rule.id: rule for rule in base.rules}
     for rule_id, verdict in overlay.verdicts:
@@ -52,6 +56,7 @@ def overlaid(base: Policy, overlay: Overlay, tenant: str) -> Policy:
         digest=f"sha256:{digest}",
         rules=rules + overlay.rules,
         shadows=base.shadows + overlay.shadows,
+        grants=tuple(grant for grant in base.grants if grant.rule not in verdicts),
     )
 
 

@@ -1,6 +1,7 @@
 """`fluxgate policy`: reads a policy the way the gateway does, and says what it would do."""
 
 import logging
+from dataclasses import asdict
 from typing import Annotated
 
 import orjson
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, wide_console
-from gateway.commands.policy_study import Asked, Overlaid, Tenant, diff, explain, run_cases, studied
+from gateway.commands.policy_diff import diff
+from gateway.commands.policy_study import Asked, Jurisdictions, Overlaid, Tenant, explain, run_cases, studied
 from gateway.settings import load_settings
 
 policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Read and check policies.")
@@ -31,6 +33,7 @@ def check(
         str | None, typer.Argument(help="demo, default, strict, or a file; default: the settings' own.")
     ] = None,
     overlay: Overlaid = None,
+    jurisdiction: Jurisdictions = None,
     tenant: Tenant = "",
     tolerance: Asked = None,
     build: Annotated[bool, typer.Option(help="Also build its classifiers, as a start of the gateway would.")] = True,
@@ -48,11 +51,12 @@ def check(
 
     settings = load_settings(data_dir, {"policy": policy})
     logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # the gaps are printed below
-    found = studied(settings.policy_name, overlay, tenant, tolerance)
+    found = studied(settings.policy_name, overlay, tenant, tolerance, jurisdiction)
     canary = load_policy(settings.canary_policy) if settings.canary_policy else None
-    book = rulebook(load_policy(settings.policy_name), settings.overlays, canary, settings.canary_share)
+    base = load_policy(settings.policy_name)
+    book = rulebook(base, settings.overlays, canary, settings.canary_share, settings.jurisdictions)
     if build:
-        screening = screening_of(settings, found)
+        screening = screening_of(settings, found, book.readings)
         try:
             check_coverage(found, screening)
             for own in book.others:
@@ -68,6 +72,7 @@ def check(
             "shadow": rule in found.shadows,
             "categories": sorted(rule.categories),
             "stages": sorted(stage.value for stage in rule.stages),
+            "beside_person": rule.beside is not None,
             "assurance": [rule.min_assurance, rule.below_assurance - 1],
             "thresholds": {**dict(rule.thresholds), **({} if rule.other is None else {"other": rule.other})},
         }
@@ -77,7 +82,9 @@ def check(
         "name": found.name,
         "version": found.version,
         "digest": found.digest,
-        "classifiers": [{"kind": use.kind, "part": use.part} for use in found.classifiers],
+        "classifiers": [
+            {"kind": use.kind, "part": use.part, "asked": use.asked and asdict(use.asked)} for use in found.classifiers
+        ],
         "rules": rules,
         "grants": [
             {"rule": grant.rule, "verdict": grant.least.word, "tenants": sorted(grant.tenants)}
@@ -100,9 +107,13 @@ def check(
         low, high = source.min_assurance, source.below_assurance - 1
         scores = ", ".join(f"{name} {score:g}" for name, score in rule["thresholds"].items())  # type: ignore[attr-defined]
         verdict = source.verdict.word + (" (floor)" if rule["floor"] else " (shadow)" if rule["shadow"] else "")
-        stages = ", ".join(sorted(stage.value for stage in source.stages))
+        stages = ", ".join(sorted(stage.value for stage in source.stages)) + (" beside a person" * bool(source.beside))
         table.add_row(source.id, verdict, ", ".join(sorted(source.categories)), stages, f"{low}-{high}", scores)
     wide_console().print(table)
+    for use in found.classifiers:
+        if zone := use.asked:
+            where = f"{zone.after} scores {zone.low:g} to {zone.high:g}"
+            console.print(f"Second stage: {use.part} where {where}, for {zone.seconds:g} s.", soft_wrap=True)
     for grant in found.grants:
         tenants = ", ".join(sorted(grant.tenants))
         console.print(f"Granted: {grant.rule} down to {grant.least.word}, for {tenants}.", soft_wrap=True)

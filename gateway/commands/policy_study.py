@@ -1,5 +1,4 @@
-"""`fluxgate policy explain | diff | test`: what a policy would do, what a change of it changes, and whether it still
-does what it should."""
+"""`fluxgate policy explain | test`: what a policy would do, and whether it still does what it should."""
 
 import asyncio
 import tomllib
@@ -12,25 +11,34 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop, wide_console
-from gateway.rulebook import Rulebook
+from gateway.rulebook import Rulebook, jurisdiction_files, stacked
 from gateway.settings import load_settings
-from policies.comparison import Difference, classifiers_named, differences, ladder
+from moderation.errors import PartUnusable
+from moderation.named_people import NamedPeople, People
+from moderation.registers import read_register
+from policies.comparison import classifiers_named, ladder
 from policies.evaluate import evaluate
 from policies.findings import Category, Finding, Stage
-from policies.loading import load_overlay, load_policy
+from policies.loading import load_policy
 from policies.policy import Policy
 
 PolicyName = Annotated[str, typer.Argument(help="demo, default, strict, or a file.")]
 Overlaid = Annotated[Path | None, typer.Option("--overlay", help="An overlay file to lay over the policy.")]
+Jurisdictions = Annotated[
+    list[str] | None, typer.Option("--jurisdiction", help="A shipped profile to lay over it first; repeatable.")
+]
 Tenant = Annotated[str, typer.Option(help="Whose grants count; without it nobody's.")]
 Asked = Annotated[int | None, typer.Option("--tolerance", min=0, max=6, help="The safety_tolerance asked for.")]
 Level = Annotated[int, typer.Option("--level", min=0, max=3, help="Assurance level of the caller, 0 to 3.")]
 
 
-def studied(policy: str, overlay: Path | None, tenant: str, tolerance: int | None) -> Policy:
-    """The policy that would decide about the tenant. Raises `PolicyError`."""
+def studied(
+    policy: str, overlay: Path | None, tenant: str, tolerance: int | None, jurisdictions: list[str] | None = None
+) -> Policy:
+    """The policy that would decide about the tenant. Raises `PolicyError`, or `BootError` for no such jurisdiction."""
     base = load_policy(policy)
-    return Rulebook(base, {tenant: load_overlay(overlay, base)} if overlay else {}).policy_for(tenant, tolerance)
+    files = (*jurisdiction_files(jurisdictions or ()), *((overlay,) if overlay else ()))
+    return Rulebook(base, {tenant: stacked(base, files, tenant)}).policy_for(tenant, tolerance)
 
 
 def explain(
@@ -39,12 +47,13 @@ def explain(
     stage: Annotated[Stage | None, typer.Option(help="Only this stage.")] = None,
     level: Level = 1,
     overlay: Overlaid = None,
+    jurisdiction: Jurisdictions = None,
     tenant: Tenant = "",
     tolerance: Asked = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what happens at which score: for each category, stage and classifier, the verdict and the rule behind it."""
-    found = studied(policy, overlay, tenant, tolerance)
+    found = studied(policy, overlay, tenant, tolerance, jurisdiction)
     rows: list[dict[str, Any]] = [
         {"category": name.value, "stage": where.value, "classifier": classifier, "steps": steps}
         for name in category or Category
@@ -52,8 +61,9 @@ def explain(
         for classifier in classifiers_named(found)
         if len(steps := _said(found, name.value, where, classifier, level)) > 1 or steps[0]["verdict"] != "allow"
     ]
+    purposes = purposes_of(found) if Category.IMPERSONATION in (category or Category) else {}
     if as_json:
-        typer.echo(orjson.dumps({"policy": found.name, "level": level, "rows": rows}).decode())
+        typer.echo(orjson.dumps({"policy": found.name, "level": level, "rows": rows, "purposes": purposes}).decode())
         return
     table = Table("category", "stage", "classifier", f"from score, at level {level}")
     for row in rows:
@@ -63,6 +73,19 @@ def explain(
         )
         table.add_row(row["category"], row["stage"], row["classifier"], said)
     wide_console().print(table)
+    for purpose, rank in purposes.items():
+        typer.echo(f"A public figure named for the purpose {purpose} scores {rank:g} (named_people).")
+
+
+def purposes_of(policy: Policy) -> dict[str, float]:
+    """Purpose of its registers of people → rank. Ends the command for a malformed register."""
+    uses = (use for use in policy.classifiers if use.part == NamedPeople.name)
+    tables = [table for use in uses for table in NamedPeople.Options.model_validate(use.options).data]
+    try:
+        registers = [read_register(NamedPeople.name, People, table) for table in tables if "language" not in table]
+    except PartUnusable as failure:
+        stop(str(failure))
+    return {purpose.id: purpose.score for register in registers for purpose in register.purpose}
 
 
 def _said(policy: Policy, category: str, stage: Stage, classifier: str, level: int) -> list[dict[str, Any]]:
@@ -70,57 +93,6 @@ def _said(policy: Policy, category: str, stage: Stage, classifier: str, level: i
         {"score": step.score, "verdict": step.verdict.word, "rules": list(step.rules)}
         for step in ladder(policy, category, stage, classifier, level)
     ]
-
-
-def diff(
-    old: PolicyName,
-    new: PolicyName,
-    no_softer: Annotated[bool, typer.Option("--no-softer", help="Exit with 1 if anything gets softer.")] = False,
-    overlay: Overlaid = None,
-    tenant: Tenant = "",
-    tolerance: Asked = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what changes from one policy to another, over every category, stage, classifier, level and score.
-
-    Overlay, tenant and tolerance are the second's: name one policy twice to see what they change. Rules on trial change
-    nothing.
-
-    Exit codes: 0, or with --no-softer 1 if the second lets anything pass that the first did not.
-    """
-    found = differences(load_policy(old), studied(new, overlay, tenant, tolerance))
-    softer = sum(each.softer for each in found)
-    if as_json:
-        typer.echo(orjson.dumps({"differences": [_row(each) for each in found], "softer": softer}).decode())
-    else:
-        table = Table("category", "stage", "classifier", "levels", "scores", "was", "becomes", "")
-        for group in _by_levels(found):
-            first = group[0]
-            levels = ", ".join(str(each.assurance) for each in group)
-            end = "1]" if first.below >= 1.0 else f"{first.below:g})"
-            table.add_row(
-                first.category, first.stage.value, first.classifier, levels, f"[{first.score:g}, {end}",
-                first.old.word, first.new.word, "[red]softer[/red]" if first.softer else "harder",
-            )  # fmt: skip
-        if found:
-            wide_console().print(table)
-        typer.echo(f"{len(found)} differences, {softer} of them softer." if found else "The two decide alike.")
-    raise typer.Exit(1 if no_softer and softer else 0)
-
-
-def _row(each: Difference) -> dict[str, Any]:
-    return {
-        "category": each.category, "stage": each.stage.value, "classifier": each.classifier, "level": each.assurance,
-        "from": each.score, "below": each.below, "old": each.old.word, "new": each.new.word, "softer": each.softer,
-    }  # fmt: skip
-
-
-def _by_levels(found: tuple[Difference, ...]) -> list[list[Difference]]:
-    groups: dict[tuple[Any, ...], list[Difference]] = {}
-    for each in found:
-        key = (each.category, each.stage, each.classifier, each.score, each.below, each.old, each.new)
-        groups.setdefault(key, []).append(each)
-    return list(groups.values())
 
 
 class GivenFinding(BaseModel):
@@ -170,6 +142,7 @@ def run_cases(
         str | None, typer.Option(help="demo, default, strict, or a file; default: the settings'.")
     ] = None,
     overlay: Overlaid = None,
+    jurisdiction: Jurisdictions = None,
     tenant: Tenant = "",
     tolerance: Asked = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -180,7 +153,7 @@ def run_cases(
     Names cases by id and never prints a prompt. Exit codes: 0 all as expected, 1 some not, 2 the file is not usable.
     """
     settings = load_settings(data_dir, {"policy": policy})
-    found = studied(settings.policy_name, overlay, tenant, tolerance)
+    found = studied(settings.policy_name, overlay, tenant, tolerance, jurisdiction)
     wanted = _read(cases)
     results = asyncio.run(_results(settings, found, wanted))
     wrong = [result for result in results if not result["ok"]]

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from gateway.exchange import ImageRequest
 from gateway.labelling import Labelling
 from gateway.parts import BootError
+from gateway.rulebook import rulebook
 from gateway.settings import SettingsError, load_settings
 from gateway.wiring import labelling_of
+from policies.loading import load_policy
 from provenance.claims import LabelStyle
 from provenance.labels import LabelDoesNotFit, languages
 
@@ -46,7 +48,8 @@ def test_a_picture_too_small_for_its_words_is_refused() -> None:
 
 
 def settings(tmp_path: Path, **chosen: Any) -> Labelling:
-    return labelling_of(load_settings(tmp_path, chosen, environ={}))
+    settings = load_settings(tmp_path, chosen, environ={})
+    return labelling_of(settings, rulebook(load_policy("demo"), {}, jurisdictions=settings.jurisdictions))
 
 
 def test_the_default_is_three_profiles_no_visible_label_and_every_language(tmp_path: Path) -> None:

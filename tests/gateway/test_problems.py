@@ -23,6 +23,8 @@ BOOT_ONLY = {
     "moderation.errors.PartUnusable": "raised by constructors",
     "policies.errors.PolicyError": "the process does not start",
     "moderation.evaluation.labelled.UnreadableLabels": "the command that evaluates says so and ends",
+    "moderation.probe_pictures.TrainingRefused": "the command that trains says so and ends",
+    "moderation.probe_pictures.PictureSkipped": "the command that trains counts it and goes on",
     "provenance.log.checkpoints.LogKeyInvalid": "the process does not start",
     "provenance.log.export.ExportRefused": "raised by the command that exports the log",
     "inference.errors.WeightsError": "raised by constructors",

@@ -1,5 +1,6 @@
 """A canary decides about its share of ids, always the same ones, under the same overlays."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.parts import BootError
 from gateway.rulebook import Rulebook, rulebook
 from gateway.settings import SettingsError, load_settings
 from policies.loading import load_policy
+from policies.policy import TOLERANCES
 from tests.policies.house_policy import POLICY, WORDS, write_policy
 
 OVERLAY = """
@@ -47,10 +49,25 @@ def test_a_canary_decides_about_its_share_of_ids_and_stays_with_each(tmp_path: P
     assert chosen(0.0) == set()
 
 
+def test_the_readings_are_everything_that_can_decide(tmp_path: Path) -> None:
+    book = book_of(tmp_path, 0.5)
+    deciding = {
+        id(book.policy_for(tenant, tolerance, subject=subject))
+        for tenant in ("acme", "else")
+        for tolerance in TOLERANCES
+        for subject in ("pred_1", "pred_2", "pred_3", "pred_4")
+    }
+    assert deciding <= {id(each) for each in book.readings}
+
+
+@functools.cache
+def strict_instead() -> Rulebook:
+    return Rulebook(load_policy("default"), {}, Rulebook(load_policy("strict"), {}), 1.0)
+
+
 @given(st.text(min_size=1, max_size=40))
 def test_what_has_no_id_is_decided_by_the_base(subject: str) -> None:
-    base, other = load_policy("default"), load_policy("strict")
-    book = Rulebook(base, {}, Rulebook(other, {}), 1.0)
+    book = strict_instead()
     assert book.policy_for("acme").name == "default"
     assert book.policy_for("acme", subject=subject).name == "strict"
 

@@ -362,6 +362,7 @@ def example(first_line: str) -> str:
 def test_the_examples_of_the_readme_load_and_tighten(tmp_path: Path) -> None:
     (tmp_path / "terms").symlink_to(SHIPPED / "terms")
     (tmp_path / "hashes").symlink_to(SHIPPED / "hashes")
+    (tmp_path / "registers").symlink_to(SHIPPED / "registers")
     (tmp_path / "image_prompts.toml").symlink_to(SHIPPED / "image_prompts.toml")
     own = (SHIPPED / "default.toml").read_text("utf-8").split("[[tolerance]]")
     text = own[0] + own[1].replace('step = 1\nlevels = { sure = "likely" }', "")

@@ -61,6 +61,42 @@ def test_a_lowered_threshold_is_harder_and_a_raised_one_softer(tmp_path: Path) -
     assert "softer" in softened.output
 
 
+GUARD = """
+[[classifier]]
+kind = "prompt"
+part = "guard"
+asked = { after = "terms", from = 0.3, to = 0.9, seconds = 20 }
+"""
+NONSENSE = '[[classifier]]\nkind = "prompt"\npart = "nonsense"\n'
+IMAGES = '[[classifier]]\nkind = "image"\npart = "pdq_list"\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change", "softer"),
+    [
+        (POLICY + NONSENSE, POLICY, "no longer asked", True),
+        (POLICY, POLICY + NONSENSE, "asked from now on", False),
+        (POLICY, POLICY.replace(IMAGES, IMAGES + "options = { lists = [] }\n"), "other options or data", True),
+        (POLICY, POLICY.replace('["words.toml"]', '["words.toml", "shipped:terms/de.toml"]'), "more data", False),
+        (POLICY.replace('["words.toml"]', '["words.toml", "shipped:terms/de.toml"]'), POLICY, "other options", True),
+        (POLICY + GUARD, POLICY + GUARD.replace("0.3", "0.4"), "from 0.4 to below 0.9", True),
+        (POLICY + GUARD, POLICY + GUARD.replace("0.3", "0.2"), "from 0.2 to below 0.9", False),
+        (POLICY + GUARD, POLICY + GUARD.replace("0.9", "0.8").replace("20", "5"), "below 0.8, for 5 s", False),
+        (POLICY + GUARD.replace("asked", "# asked"), POLICY + GUARD, "was asked always", True),
+        (POLICY + GUARD, POLICY + GUARD.replace("asked", "# asked"), "is asked always", False),
+    ],
+)
+def test_diff_says_who_is_asked_otherwise(tmp_path: Path, old: str, new: str, change: str, softer: bool) -> None:
+    files = [str(write_policy(tmp_path / name, text)) for name, text in (("old", old), ("new", new))]
+    got = CliRunner().invoke(app, ["policy", "diff", *files, "--no-softer", "--json"])
+    (asked,) = json.loads(got.stdout)["classifiers"]
+    assert change in asked["change"]
+    assert (asked["softer"], got.exit_code) == (softer, int(softer))
+    shown = CliRunner().invoke(app, ["policy", "diff", *files])
+    assert (change in shown.stdout, "red" in shown.stdout) == (True, False)
+    assert f"1 differences, {int(softer)} of them softer" in shown.stdout
+
+
 def test_explain_names_verdict_and_rule_at_each_score() -> None:
     got = CliRunner().invoke(app, ["policy", "explain", "demo", "--category", "csae", "--stage", "prompt", "--json"])
     (terms,) = [row for row in json.loads(got.stdout)["rows"] if row["classifier"] == "terms"]

@@ -54,6 +54,17 @@ def test_a_request_gets_the_visible_label_it_asks_for(house: House, dialogue: Di
     assert report["layers"]["watermark"]["detected"]
 
 
+def test_a_tenant_under_a_jurisdiction_gets_its_label_and_nobody_else_does(
+    house: House, dialogue: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = dialogue.ask(house, HARMLESS, seed=7)
+    monkeypatch.setattr(house, "key", house.new_key("in-india")[1])
+    labelled = dialogue.ask(house, HARMLESS, seed=7, visible_label="none")
+    assert corners_that_differ(plain.picture, labelled.picture) == {"top_right"}
+    assert b"c2pa.addedText" in (labelled.picture or b"")
+    assert b"c2pa.addedText" not in (plain.picture or b"")
+
+
 def test_without_asking_nothing_is_drawn(house: House) -> None:
     picture = Native().ask(house, HARMLESS, seed=7).picture
     assert b"c2pa.addedText" not in (picture or b"")
