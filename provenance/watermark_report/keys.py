@@ -47,7 +47,7 @@ def _part(numbers: Sequence[int]) -> TileWatermark:
 
 
 def time_keys(pictures: Sequence[Picture], progress: Callable[[str], None]) -> list[Timing]:
-    """Reads marks of the oldest key, and unmarked pictures, with 1, 10 and 100 keys."""
+    """Reads marks of the oldest key, and unmarked pictures, with each number of keys of `COUNTS`."""
     attacks = [attack for attack in ATTACKS if attack.name in _SHOWN]
     timings = []
     for count in COUNTS:
