@@ -19,8 +19,10 @@ from gateway.commands.keys import keys_app
 from gateway.commands.log import log_app
 from gateway.commands.moderation import moderation_app
 from gateway.commands.policy import policy_app
+from gateway.commands.registers import registers_app
 from gateway.commands.retries import retries_app
 from gateway.commands.serve import serve_command
+from gateway.commands.train_probe import train_probe
 from gateway.commands.verify import verify_command
 from gateway.commands.watermark import watermark_app
 from gateway.version import SYSTEM, SYSTEM_VERSION
@@ -43,6 +45,11 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(moderation_app, name="moderation")
 app.add_typer(certificate_app, name="certificate")
 app.add_typer(watermark_app, name="watermark")
+app.command(
+    "train-probe",
+    epilog="Example: fluxgate train-probe pictures --out probe.json --model ViT-B-32 --weights laion2b_s34b_b79k",
+)(train_probe)
+app.add_typer(registers_app, name="registers")
 app.add_typer(retries_app, name="retries")
 
 

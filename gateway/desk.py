@@ -101,6 +101,15 @@ class Desk:
         request.state.headers = self.parts.limits.headers(state)
         return who
 
+    async def not_suspended(self, who: Principal, end_user: str | None) -> None:
+        """Raises `Suspended` for whoever may not have anything looked at now, `BadEndUser` for a name that is none.
+
+        For what is no picture to be made: pictures sent in and moderation calls.
+        """
+        if end_user is not None:
+            checked_end_user(end_user)
+        await self.parts.retries.admit(who, end_user)
+
     # -- what ---------------------------------------------------------------------------------------------------
 
     def model(self, name: str | None) -> ModelCard:
@@ -191,13 +200,9 @@ class Desk:
             raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")
         if len(request.references) > MAX_REFERENCES:
             raise bad("references", "are too many", f"Send at most {MAX_REFERENCES}")
-        labelling = self.parts.sealing.labelling
-        if wish.label_language not in (None, *labelling.languages):
-            raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(labelling.languages)}")
-        try:
-            labelling.check(request)
-        except LabelDoesNotFit as failure:
-            raise bad("visible_label", "does not fit into the picture", "Ask for a wider or higher one") from failure
+        languages = self.parts.sealing.labelling.languages
+        if wish.label_language not in (None, *languages):
+            raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(languages)}")
         return request
 
     async def accept(
@@ -209,8 +214,13 @@ class Desk:
 
         Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
         """
+        try:
+            self.parts.sealing.labelling.of(who.tenant).check(request)
+        except LabelDoesNotFit as failure:
+            field, remedy = fields.get("visible_label", "visible_label"), "Ask for a wider or higher one"
+            raise BadRequest(field, "does not fit into the picture", remedy) from failure
         await asyncio.to_thread(self._check_sent, who, request, fields)
-        await self.parts.retries.admit(who, request)
+        await self.parts.retries.admit(who, request.end_user, request.prompt)
         await self.parts.limits.spend(who, request.cost)
         try:
             work = await self.jobs.accept(who, request)

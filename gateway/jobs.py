@@ -28,6 +28,7 @@ from gateway.store.batches import Batches
 from gateway.store.database import reading
 from gateway.store.schema import jobs
 from gateway.store.vault import VaultError
+from gateway.suspensions import Suspensions
 from gateway.wiring import Parts
 from inference.engines import Finish
 
@@ -55,6 +56,7 @@ class Jobs:
         self._clock = clock
         self._rows = Batches(parts.engine, jobs)
         self._running: dict[str, _Running] = {}
+        self._suspensions = Suspensions(parts.engine, clock)
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -178,8 +180,9 @@ class Jobs:
                 await asyncio.to_thread(self._renew)
                 if take_over:
                     await self._recover()
+                    await asyncio.to_thread(self._suspensions.close_ended, self._parts.ledger)
             except Exception as failure:  # noqa: BLE001  a database away for a moment must not end the keeping
-                log.warning("leases could not be renewed: %s", type(failure).__name__)
+                log.warning("leases could not be kept: %s", type(failure).__name__)
 
     def _renew(self) -> None:
         mine = tuple((job_id, running) for job_id, running in self._running.items() if running.task)

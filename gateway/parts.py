@@ -18,15 +18,20 @@ def part_names(kind: str) -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=f"fluxgate.{kind}")}))
 
 
-def build_part(kind: str, name: str, options: Mapping[str, Any]) -> Any:
-    """An instance of the part. Raises `BootError` for an unknown name, unfit options or a failure."""
+def find_part(kind: str, name: str) -> Any:
+    """The part's class, model libraries with it. Raises `BootError` for an unknown name."""
     found = tuple(entry_points(group=f"fluxgate.{kind}", name=name))
     if not found:
         raise BootError(
             f"there is no part `{name}` among {kind}: choose one of {', '.join(part_names(kind)) or '(none)'}"
         )
     torchvision_ops.install()
-    part = found[0].load()
+    return found[0].load()
+
+
+def build_part(kind: str, name: str, options: Mapping[str, Any]) -> Any:
+    """An instance of the part. Raises `BootError` for an unknown name, unfit options or a failure."""
+    part = find_part(kind, name)
     try:
         return part(part.Options(**options))
     except ValidationError as failure:

@@ -46,15 +46,22 @@ async def produce(
     try:
         # 1. Read the words, and every picture sent in, with what its credentials say.
         sent = await parts.uploads.open(request, who.tenant)
-        case.decide(await parts.screening.prompt(request.prompt), Stage.PROMPT)
-        for picture in sent.pictures:
-            seen = await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE)
-            case.decide((*seen, *picture.findings), Stage.INPUT_IMAGE)
+        before = await parts.chains.before(who, request)
+        read = await parts.screening.prompt(request.prompt, before)
+        seen = [
+            (*await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE), *picture.findings)
+            for picture in sent.pictures
+        ]
 
-        # 2. Decide; asking again for what was refused makes it harder.
+        # 2. Decide about the words together with the pictures: what may be drawn may not be done to somebody in a
+        #    picture. Then about each picture; asking again for what was refused makes it harder.
+        case.decide(read, Stage.PROMPT, seen)
+        for found in seen:
+            case.decide(found, Stage.INPUT_IMAGE)
         await parts.retries.weigh(case)
         if case.decision.stops:
             return await record.stopped(case)
+        parts.chains.keep(who, request, before)
 
         # 3. Render.
         order = RenderOrder(
@@ -80,7 +87,7 @@ async def produce(
             return await record.stopped(case)
 
         # 5. Seal.
-        sealed = await parts.sealing.seal(rendering, request, sent)
+        sealed = await parts.sealing.seal(rendering, request, sent, who.tenant)
         await parts.pictures.keep(request.id, sealed.content_id, sealed.image)
     except UNRECORDABLE:
         raise

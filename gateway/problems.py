@@ -330,7 +330,7 @@ def _stopped(statement: Statement) -> Problem:
             _HELD,
             _HELD_TITLE,
             f"The safety policy holds this for a reviewer, {where}.",
-            remedy=statement.appeal,
+            remedy=statement.whom_to_ask,
             statement=statement,
         )
     return Problem(
@@ -338,6 +338,6 @@ def _stopped(statement: Statement) -> Problem:
         _REFUSED,
         _REFUSED_TITLE,
         f"The safety policy refused this request, {where}.{statement.warning and ' ' + statement.warning}",
-        remedy=statement.appeal,
+        remedy=statement.whom_to_ask,
         statement=statement,
     )

@@ -23,9 +23,11 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from gateway.data_folder import DataFolder
 from provenance.certificates import chain_pem, load_chain, make_development_ca, make_leaf
 from provenance.key_files import replace_secret, write_secret
 from provenance.log.checkpoints import CheckpointSigner
+from provenance.log.ledger import Ledger
 
 log = logging.getLogger("fluxgate.provisioning")
 
@@ -147,6 +149,11 @@ def _fingerprint(certificate: x509.Certificate) -> str:
 
 def _stamp(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def open_ledger(folder: DataFolder) -> Ledger:
+    """The folder's log, under its own key."""
+    return Ledger(folder.engine_for_log, log_signer(folder.keys, folder.key_passphrase))
 
 
 def log_signer(keys: Path, passphrase: bytes | None = None) -> CheckpointSigner:

@@ -1,6 +1,5 @@
 """Routes that belong to no dialect: signed files, the free verifier, reasons, the log's own files, health, metrics."""
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
@@ -13,6 +12,7 @@ from gateway.auth.identity import Scope
 from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
 from gateway.errors import NotFound
+from gateway.labelling import describe_labels
 from gateway.limits import public_limiter, public_rate
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.problems import Problem
@@ -159,12 +159,13 @@ class Public:
                     "policy": {"name": policy.name, "digest": policy.digest},
                     "canary": _canary(parts),
                     "accepted_gaps": describe_gaps(policy),
-                    "classifiers": [{"name": part.name, "version": part.version} for part in parts.screening.parts],
+                    "classifiers": [_classifier(part) for part in parts.screening.parts],
                     "models": [
                         {"id": c.id, "trained": c.trained, "licence": c.licence} for c in parts.dispatcher.models
                     ],
                     "watermark": parts.sealing.parts.watermarker.algorithm,
-                    "labels": asdict(parts.sealing.labelling),
+                    "labels": describe_labels(parts.sealing.labelling),
+                    "jurisdictions": [overlay.name for overlay in parts.rulebook.overlays_for("")],
                     "timestamped": parts.signer.authority is not None,
                     "timestamps": describe_timestamps(parts.signer.authority),
                     "certificate": describe_certificate(parts.signer),
@@ -190,6 +191,12 @@ class Public:
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _classifier(part: Any) -> dict[str, str]:
+    """`licence`: where it is another than ours."""
+    said = {"name": part.name, "version": part.version}
+    return {**said, "licence": part.licence} if hasattr(part, "licence") else said
 
 
 def _canary(parts: Parts) -> dict[str, Any] | None:

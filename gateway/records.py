@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Executable, bindparam, func, insert, update
@@ -18,10 +19,11 @@ from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Ref
 from gateway.pictures import Pictures
 from gateway.problems import failure_code
 from gateway.sealing import Sealed
-from gateway.statements import only_unanswered, state
+from gateway.statements import Appeals, only_unanswered, state
 from gateway.store.schema import images, jobs
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
+from moderation.screening import second_stage
 from policies.evaluate import evaluate
 from policies.findings import Finding, Stage
 from policies.policy import Policy
@@ -60,7 +62,8 @@ _CLOSE = (
 class Case:
     """What is known of a request so far. A decision about it only ever gets harder.
 
-    `alongside`: what is written in the transaction that records it.
+    `alongside`: what is written in the transaction that records it. `second_stage`: who was asked about the prompt only
+    because, or not asked since, another was unsure or sure; as it stands in the log.
     """
 
     def __init__(self, request: ImageRequest, who: Principal, policy: Policy, attempt: int) -> None:
@@ -71,6 +74,7 @@ class Case:
         self.stage = Stage.PROMPT
         self.decision = Decision(Verdict.ALLOW, policy.digest)
         self.alongside: tuple[Executable, ...] = ()
+        self.second_stage: dict[str, str] = {}
 
     @property
     def tolerance(self) -> dict[str, int] | None:
@@ -79,10 +83,17 @@ class Case:
             return None
         return {"asked": self.request.tolerance, "counted": self.policy.tolerance}
 
-    def decide(self, findings: Iterable[Finding], stage: Stage) -> None:
-        """Joins the policy's decision about these findings to what was decided before."""
+    def decide(self, findings: Iterable[Finding], stage: Stage, pictures: Sequence[Sequence[Finding]] = ()) -> None:
+        """Joins the policy's decision about these findings to what was decided before.
+
+        `pictures`: what was found in each picture sent in with the words that are decided on.
+        """
+        findings = tuple(findings)
+        if stage is Stage.PROMPT:
+            self.second_stage = second_stage(findings)
         self.stage = stage
-        self.join(evaluate(self.policy, findings, stage=stage, assurance=int(self.who.assurance)))
+        assurance = int(self.who.assurance)
+        self.join(evaluate(self.policy, findings, stage=stage, assurance=assurance, pictures=pictures))
 
     def join(self, decision: Decision) -> None:
         """Joins another decision at the stage that was last decided on."""
@@ -90,10 +101,21 @@ class Case:
 
 
 class Records:
-    """`clock`: aware UTC time. One pool thread per waiting recorder, so that the ledger can commit them in groups."""
+    """`clock`: aware UTC time. `appeals`: whom to turn to about what findings cite.
 
-    def __init__(self, ledger: Ledger, pictures: Pictures, clock: Callable[[], datetime], threads: int = 32) -> None:
+    One pool thread per waiting recorder, so that the ledger can commit them in groups.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pictures: Pictures,
+        clock: Callable[[], datetime],
+        appeals: Appeals = MappingProxyType({}),
+        threads: int = 32,
+    ) -> None:
         self._ledger = ledger
+        self._appeals = appeals
         self._pictures = pictures
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, "records")
@@ -102,7 +124,7 @@ class Records:
         """Closes a case the policy stopped. A classifier's silence alone is our failure, not the caller's fault."""
         if only_unanswered(case.decision):
             return await self._failed(case, "screening_unanswered")
-        statement = state(case.decision, case.stage, case.policy, case.request.id)
+        statement = state(case.decision, case.stage, case.policy, case.request.id, self._appeals)
         held = case.decision.verdict is Verdict.HOLD
         outcome = entries.Outcome.HELD if held else entries.Outcome.REFUSED
         receipt = await self._close(case, outcome, {"now_reasons": statement.to_json()})
@@ -121,7 +143,7 @@ class Records:
     async def sealed(self, case: Case, rendering: Rendering, sealed: Sealed) -> Outcome:
         """Closes a case with a sealed picture: delivered, or held for a reviewer."""
         held = case.decision.verdict is Verdict.HOLD
-        statement = state(case.decision, case.stage, case.policy, case.request.id) if held else None
+        statement = state(case.decision, case.stage, case.policy, case.request.id, self._appeals) if held else None
         picture = sealed.image
         image = StoredImage(
             content_id=sealed.content_id,
@@ -180,6 +202,7 @@ class Records:
             reasons=case.decision.reasons,
             shadows=case.decision.shadows,
             tolerance=case.tolerance,
+            second_stage=case.second_stage or None,
             system_version=SYSTEM_VERSION,
             commitments=_commitments(salt, case),
             **facts,

@@ -5,9 +5,10 @@
     hold     what is like it and passes the screening is held for a reviewer
     suspend  nothing of this person's is made for a while; the answer says until when, and how to appeal
 
-The first three touch only prompts like the refused one. Every step stands in the log, as a reason of the entry whose
-refusal led to it (rule `retries-…`). Screening decides first and alone: no step makes anything softer, and without a
-count everything is decided as if there were no steps.
+The first three touch only prompts like the refused one. A suspension also covers pictures sent in and moderation calls,
+so that nobody goes on probing there. Every step stands in the log, as a reason of the entry whose refusal led to it
+(rule `retries-…`); what is turned away meanwhile is counted (`gateway/suspensions.py`). Screening decides first and
+alone: no step makes anything softer, and without a count everything is decided as if there were no steps.
 
 Somebody is the end user the caller names, else the key. Kept are a keyed hash of that, and a keyed sketch of the prompt
 (`gateway/prompt_sketch.py`), until the time in the settings is over; several gateways count in one database.
@@ -21,14 +22,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Row, delete, insert, select
+from sqlalchemy import Connection, Delete, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import telemetry
 from gateway.auth.end_users import commitment_bytes
 from gateway.auth.identity import Principal
 from gateway.errors import RetrySlowed, Suspended
-from gateway.exchange import ImageRequest
 from gateway.prompt_sketch import likeness, sketch
 from gateway.records import Case
 from gateway.settings import RetryOptions
@@ -77,20 +77,15 @@ def askings_in(times: Sequence[float]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Like:
-    """Refusals that a prompt is like: how many `askings`, Unix seconds of the `last`, the highest `score`."""
+    """Refusals that a prompt is like: how many `askings`, Unix seconds of the `last`, the highest `score`.
+
+    `newest`: id of the last.
+    """
 
     askings: int
     last: float
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Suspension:
-    """A running suspension. `decision`: the refusal that led to it. `until`: Unix seconds."""
-
-    decision: str
-    tenant: str
-    until: float
+    newest: str
 
 
 class Retries:
@@ -105,9 +100,9 @@ class Retries:
         self._appeal = appeal
         self._clock = clock
 
-    async def admit(self, who: Principal, request: ImageRequest) -> None:
-        """Raises `Suspended` or `RetrySlowed`; `SQLAlchemyError` if it cannot be known."""
-        await asyncio.to_thread(self._admit, who, request)
+    async def admit(self, who: Principal, end_user: str | None, prompt: str | None = None) -> None:
+        """Raises `Suspended`, or `RetrySlowed` for a prompt; `SQLAlchemyError` if it cannot be known."""
+        await asyncio.to_thread(self._admit, who, end_user, prompt)
 
     async def weigh(self, case: Case) -> None:
         """Joins to a case what asking again has led to: a note if it was refused, a hold if it was not.
@@ -132,45 +127,36 @@ class Retries:
             telemetry.RETRIES.labels(found.rule.removeprefix("retries-")).inc()
             case.join(Decision(found.verdict, case.policy.digest, (found,)))
 
-    def suspensions(self) -> tuple[Suspension, ...]:
-        """Those that run now, the one that ends first in front."""
-        with reading(self._engine).connect() as connection:
-            rows = self._suspending(connection)
-        return tuple(Suspension(decision_id(row.request_id), row.tenant, row.suspended_until) for row in rows)
-
-    def lift(self, decision: str) -> bool:
-        """Ends the suspension that this decision led to and forgets what was counted; False if there is none."""
-        with self._engine.begin() as connection:
-            for row in self._suspending(connection):
-                if decision_id(row.request_id) == decision:
-                    connection.execute(delete(refused_prompts).where(refused_prompts.c.subject == row.subject))
-                    return True
-        return False
-
     # -- blocking, in a thread ------------------------------------------------------------------------------------
 
-    def _admit(self, who: Principal, request: ImageRequest) -> None:
+    def _admit(self, who: Principal, end_user: str | None, prompt: str | None) -> None:
         now = self._clock()
         with reading(self._engine).connect() as connection:
-            rows = self._rows(connection, self._subject(who, request), now)
+            rows = self._rows(connection, self._subject(who, end_user), now)
         if not rows:
             return
         last = max(rows, key=lambda row: row.suspended_until or 0.0)
         if (last.suspended_until or 0.0) > now:
-            telemetry.RETRIES.labels("suspended").inc()
+            self._count("suspended", last.request_id)
             seconds = math.ceil(last.suspended_until - now)
             raise Suspended(seconds, last.suspended_until, decision_id(last.request_id), self._appeal)
-        like = self._like(rows, sketch(request.prompt, self._tenant_key(who)))
+        like = None if prompt is None else self._like(rows, sketch(prompt, self._tenant_key(who)))
         if like is None:
             return
         left = like.last + wait_seconds(like.askings - 1, self._options) - now
         if left > 0:
-            telemetry.RETRIES.labels("slowed").inc()
+            self._count("slowed", like.newest)
             raise RetrySlowed(math.ceil(left))
+
+    def _count(self, step: str, request_id: str) -> None:
+        telemetry.RETRIES.labels(step).inc()
+        counted = update(refused_prompts).where(refused_prompts.c.request_id == request_id)
+        with self._engine.begin() as connection:
+            connection.execute(counted.values(turned_away=refused_prompts.c.turned_away + 1))
 
     def _passed(self, case: Case) -> Reason | None:
         with reading(self._engine).connect() as connection:
-            rows = self._rows(connection, self._subject(case.who, case.request), self._clock())
+            rows = self._rows(connection, self._subject(case.who, case.request.end_user), self._clock())
         if not rows:
             return None
         like = self._like(rows, sketch(case.request.prompt, self._tenant_key(case.who)))
@@ -182,7 +168,8 @@ class Retries:
         made = sketch(case.request.prompt, self._tenant_key(case.who))
         if made is None:
             return None
-        subject, asked, now = self._subject(case.who, case.request), case.request.created_at.timestamp(), self._clock()
+        subject = self._subject(case.who, case.request.end_user)
+        asked, now = case.request.created_at.timestamp(), self._clock()
         with reading(self._engine).connect() as connection:
             rows = self._rows(connection, subject, now)
         before = [row for row in rows if abs(row.at - asked) >= ONE_ASKING_SECONDS]
@@ -203,11 +190,6 @@ class Retries:
         )
         return self._reason(step, Verdict.FLAG, case, like) if step and like else None
 
-    def _suspending(self, connection: Connection) -> Rows:
-        table = refused_prompts.c
-        query = select(refused_prompts).where(table.suspended_until > self._clock())
-        return connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
-
     def _rows(self, connection: Connection, subject: bytes, now: float) -> Rows:
         table = refused_prompts.c
         query = select(refused_prompts).where(table.subject == subject, table.expires_at > now)
@@ -217,10 +199,11 @@ class Retries:
         if not rows or made is None:
             return None
         scores = likeness(made, [row.sketch for row in rows])
-        times = sorted(row.at for row, score in zip(rows, scores, strict=True) if score >= self._options.similarity)
-        if not times:
+        like = [row for row, score in zip(rows, scores, strict=True) if score >= self._options.similarity]
+        if not like:
             return None
-        return _Like(askings_in(times), times[-1], float(scores.max()))
+        like.sort(key=lambda row: row.at)
+        return _Like(askings_in([row.at for row in like]), like[-1].at, float(scores.max()), like[-1].request_id)
 
     def _reason(self, step: str, verdict: Verdict, case: Case, like: _Like) -> Reason:
         return Reason(
@@ -237,16 +220,17 @@ class Retries:
     def _tenant_key(self, who: Principal) -> bytes:
         return hmac.digest(self._key, who.tenant.encode(), "sha256")
 
-    def _subject(self, who: Principal, request: ImageRequest) -> bytes:
+    def _subject(self, who: Principal, end_user: str | None) -> bytes:
         """32 bytes. The first byte of what is hashed keeps an end user from being taken for a key of the same name."""
         name = b"\x00" + who.key_id.encode()
-        if request.end_user is not None:
-            name = b"\x01" + commitment_bytes(who.tenant, request.end_user)
+        if end_user is not None:
+            name = b"\x01" + commitment_bytes(who.tenant, end_user)
         return hmac.digest(self._tenant_key(who), name, "sha256")
 
 
 def _forget(now: float) -> Delete:
-    """Deletes what is over. What another gateway is deleting just now is passed over, not waited for."""
+    """Deletes what is over and needs no entry. What another gateway is deleting just now is passed over."""
     table = refused_prompts.c
-    over = select(table.request_id).where(table.expires_at <= now).with_for_update(skip_locked=True)
+    nothing_to_log = (table.expires_at <= now) & table.suspended_until.is_(None) & (table.turned_away == 0)
+    over = select(table.request_id).where(nothing_to_log).with_for_update(skip_locked=True)
     return delete(refused_prompts).where(table.request_id.in_(over))

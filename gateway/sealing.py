@@ -51,8 +51,9 @@ class Sealing:
         self.clock = clock
         self._pool = ThreadPoolExecutor(threads, "sealing")
 
-    async def seal(self, rendering: Rendering, request: ImageRequest, sent: Sent) -> Sealed:
+    async def seal(self, rendering: Rendering, request: ImageRequest, sent: Sent, tenant: str) -> Sealed:
         """The rendering as a finished file. Raises `SealError` or another `ProvenanceError`."""
+        labelling = self.labelling.of(tenant)
         mark = secrets.token_bytes(MARK_BYTES)
         claim = Claim(
             content_id=content_id(mark),
@@ -69,9 +70,9 @@ class Sealing:
             region=Region(*rendering.repainted) if rendering.repainted else None,
             references=tuple(picture.source for picture in sent.references),
             steps=rendering.finished,
-            labels=self.labelling.profiles,
-            provider_code=self.labelling.provider_code,
-            visible_label=self.labelling.visible(request),
+            labels=labelling.profiles,
+            provider_code=labelling.provider_code,
+            visible_label=labelling.visible(request),
             detached=self._detached(content_id(mark)),
         )
         work = asyncio.get_running_loop().run_in_executor(self._pool, seal, self.parts, rendering.pixels, claim)

@@ -62,6 +62,16 @@ class RetryOptions(_Frozen):
         return self
 
 
+class ChainOptions(_Frozen):
+    """Harm spread over several prompts: which earlier ones a prompt is read together with, from memory alone."""
+
+    seconds: int = Field(900, ge=0, le=86_400, description="how long a prompt that passed is remembered; 0: not at all")
+    prompts: int = Field(4, ge=1, le=32, description="prompts remembered of one person")
+    join: Literal["pointing", "all"] = Field(
+        "pointing", description="read together: those that point back or break off, or `all` of one person"
+    )
+
+
 class Settings(_Frozen):
     """Everything an operator can choose. Nothing here can lower the hard floor."""
 
@@ -109,6 +119,11 @@ class Settings(_Frozen):
         default_factory=dict,
         description="tenant → overlay file: stricter rules for it, softer ones only where the policy grants them",
     )
+    jurisdictions: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="tenant, or `*` for everybody → profiles of where its pictures are seen: `cn`, `de`, `eu`, `gb`, "
+        "`in`, `kr`, `us-ca`, `vn`",
+    )
     parts: Mapping[str, Mapping[str, Any]] = Field(
         default_factory=dict, description="options by part name, for example weights: `[parts.clip] weights = …`"
     )
@@ -137,6 +152,7 @@ class Settings(_Frozen):
     blob_url: str | None = Field(None, description="fsspec URL for pictures; default: a folder in the data folder")
     limits: LimitOptions = Field(default_factory=LimitOptions, description="see below")
     retries: RetryOptions = Field(default_factory=RetryOptions, description="see below")
+    chains: ChainOptions = Field(default_factory=ChainOptions, description="see below")
     queue_size: int = Field(32, ge=1, description="accepted pictures in work at once; more are told to come back")
     prompt_timeout_seconds: float = Field(10, gt=0, description="a prompt classifier silent for longer is a finding")
     image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")

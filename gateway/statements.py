@@ -4,6 +4,7 @@ It names category, stage, rule and who decided; it never quotes the subject, and
 someone probe a threshold. Scores stand in the log entry, for those who audit.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +14,18 @@ import orjson
 from policies.findings import UNANSWERED, Stage
 from policies.policy import Policy
 from policies.taxonomy import load_taxonomy
-from policies.verdicts import Decision
+from policies.verdicts import Decision, Reason
+
+Appeals = Mapping[str, Mapping[str, str]]
+"""Classifier → id of what its findings cite → whom to turn to about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedEntry:
+    """What a reason rests on, such as a registered right: the register's own `id` and whom to turn to about it."""
+
+    id: str
+    appeal: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,7 @@ class StatedReason:
     rule: str
     classifier: str
     floor: bool
+    entries: tuple[StatedEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,12 @@ class Statement:
     appeal_days: int
     warning: str = ""
 
+    @property
+    def whom_to_ask(self) -> str:
+        """How to appeal, in sentences: to us, and about each entry to whoever stands behind it."""
+        entries = sorted({(entry.id, entry.appeal) for reason in self.reasons for entry in reason.entries})
+        return " ".join((self.appeal, *(f"About the entry {each}, turn to {whom}." for each, whom in entries)))
+
     def to_dict(self) -> dict[str, Any]:
         """As it stands in answers."""
         return asdict(self)
@@ -59,13 +78,19 @@ class Statement:
     def from_json(text: str) -> "Statement":
         """The inverse of `to_json`."""
         values = orjson.loads(text)
-        reasons = tuple(StatedReason(**reason) for reason in values.pop("reasons"))
+        reasons = tuple(map(_stated, values.pop("reasons")))
         return Statement(**{**values, "categories": tuple(values["categories"]), "reasons": reasons})
 
 
-def state(decision: Decision, stage: Stage, policy: Policy, request_id: str) -> Statement:
+def _stated(reason: dict[str, Any]) -> StatedReason:
+    entries = tuple(StatedEntry(**entry) for entry in reason.pop("entries", ()))  # older statements have none
+    return StatedReason(**reason, entries=entries)
+
+
+def state(decision: Decision, stage: Stage, policy: Policy, request_id: str, appeals: Appeals) -> Statement:
     """States why `decision` stopped the request, by the rules that were as hard as its verdict.
 
+    The stage is the first at which one of them applied; `stage`, the station reached, where none of them says.
     Every decision here is taken by rules over classifier findings, hence `automated` is always true; a reviewer's
     decision is an event of its own.
     """
@@ -81,13 +106,14 @@ def state(decision: Decision, stage: Stage, policy: Policy, request_id: str) -> 
             rule=reason.rule,
             classifier=reason.classifier,
             floor=reason.floor,
+            entries=_entries(reason, appeals.get(reason.classifier, {})),
         )
         for reason in hardest
     )
     return Statement(
         decision=decision_id(request_id),
         verdict=decision.verdict.word,
-        stage=stage.value,
+        stage=min((reason.stage for reason in hardest), key=list(Stage).index, default=stage).value,
         categories=tuple(sorted({reason.category for reason in hardest})),
         reasons=reasons,
         policy=policy.name,
@@ -98,6 +124,11 @@ def state(decision: Decision, stage: Stage, policy: Policy, request_id: str) -> 
         appeal_days=policy.appeal.days,
         warning=next((_WARNINGS[reason.rule] for reason in decision.reasons if reason.rule in _WARNINGS), ""),
     )
+
+
+def _entries(reason: Reason, appeals: Mapping[str, str]) -> tuple[StatedEntry, ...]:
+    ids = dict(reason.cites).get("entries", "").split(",")
+    return tuple(StatedEntry(each, appeals[each]) for each in ids if each in appeals)
 
 
 _LIKE_BEFORE = "This is much like requests that were refused before."

@@ -122,7 +122,7 @@ class Uploads:
             await asyncio.to_thread(self._record, who, upload_id, policy, decision, digest, silence)
             if silence:
                 raise ScreeningUnanswered
-            raise UploadRefused(state(decision, Stage.INPUT_IMAGE, policy, upload_id))
+            raise UploadRefused(state(decision, Stage.INPUT_IMAGE, policy, upload_id, self._screening.appeals))
         marks = await asyncio.to_thread(self._marks_in, pixels)
         row = await asyncio.to_thread(self._store, upload_id, who, file_name, media_type, pixels, data)
         return Taken(row, credential, marks)

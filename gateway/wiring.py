@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Engine as Database
 
 from gateway.auth.identity import IdentityProvider
 from gateway.auth.key_store import KeyStore
+from gateway.chains import Chains
 from gateway.credentials import Credentials
 from gateway.data_folder import DataFolder
 from gateway.labelling import Labelling
@@ -20,7 +21,7 @@ from gateway.looks import Looks
 from gateway.marks import foreign_marks, watermarkers
 from gateway.parts import BootError, build_part
 from gateway.pictures import MANIFEST_SUFFIX, Pictures
-from gateway.provisioning import log_signer
+from gateway.provisioning import open_ledger
 from gateway.records import Records
 from gateway.retries import Retries
 from gateway.rulebook import Rulebook, rulebook
@@ -35,7 +36,8 @@ from gateway.verifying import Verifier, timestamp_anchors_pem
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.pdq import pdq
-from policies.evaluate import stale_gaps, uncovered
+from moderation.screening import SecondStage
+from policies.evaluate import stale_gaps, stopped_from, uncovered
 from policies.loading import load_policy
 from policies.policy import ClassifierUse, Policy
 from provenance.claims import Detached
@@ -68,6 +70,7 @@ class Parts:
     ledger: Ledger
     records: Records
     retries: Retries
+    chains: Chains
     pictures: Pictures
     uploads: Uploads
     engine: Database
@@ -95,8 +98,8 @@ def wire(folder: DataFolder) -> Parts:
     # 1. The policy, and the classifiers it asks.
     policy = _policy(settings.policy_name, settings)
     canary = _policy(settings.canary_policy, settings) if settings.canary_policy else None
-    book = rulebook(policy, settings.overlays, canary, settings.canary_share)
-    screening = screening_of(settings, policy)
+    book = rulebook(policy, settings.overlays, canary, settings.canary_share, settings.jurisdictions)
+    screening = screening_of(settings, policy, book.readings)
     # 2. What a policy rules on, somebody must look at.
     check_coverage(policy, screening)
     for own in book.others:
@@ -108,10 +111,10 @@ def wire(folder: DataFolder) -> Parts:
         render_timeout_seconds=settings.render_timeout_seconds,
     )
     # 4. The log, where it also stands which certificates are revoked.
-    ledger = Ledger(folder.engine_for_log, log_signer(folder.keys, folder.key_passphrase))
+    ledger = open_ledger(folder)
     # 5. Marks and signatures, and what is written with them.
     signer = _signer(folder)
-    sealing, known_marks = _sealing(folder, signer)
+    sealing, known_marks = _sealing(folder, signer, labelling_of(settings, book))
     foreign = foreign_marks(settings)
     blobs = Blobs(folder.blob_url)
     pictures = Pictures(blobs)
@@ -139,7 +142,7 @@ def wire(folder: DataFolder) -> Parts:
             foreign,
         ),
         ledger=ledger,
-        records=Records(ledger, pictures, _now),
+        records=Records(ledger, pictures, _now, screening.appeals),
         retries=Retries(
             folder.engine,
             folder.secret("retries"),
@@ -147,6 +150,7 @@ def wire(folder: DataFolder) -> Parts:
             " ".join(filter(None, (policy.appeal.how, policy.appeal.contact))),
             time.time,
         ),
+        chains=Chains(folder.engine, settings.chains, time.monotonic),
         pictures=pictures,
         uploads=Uploads(
             folder.engine,
@@ -174,23 +178,36 @@ def _policy(name: str, settings: Settings) -> Policy:
     return replace(policy, appeal=replace(policy.appeal, contact=contact))
 
 
-def screening_of(settings: Settings, policy: Policy) -> Screening:
-    """The policy's classifiers, built with the operator's options over the policy's. Raises `BootError`."""
+def screening_of(
+    settings: Settings, policy: Policy, readings: Sequence[Policy] = (), kinds: Collection[str] = tuple(_KINDS)
+) -> Screening:
+    """The policy's classifiers, built with the operator's options over the policy's. Raises `BootError`.
+
+    `readings`: every other policy that decides on their findings. `kinds`: those of `ClassifierUse` to build.
+    """
 
     def built(kind: str) -> list[Any]:
-        return [_classifier(settings, use) for use in policy.classifiers if use.kind == kind]
+        return [_classifier(settings, use) for use in policy.classifiers if use.kind == kind and not use.asked]
 
     return Screening(
-        built("prompt"),
-        built("image"),
-        built("image_text"),
+        built("prompt") if "prompt" in kinds else (),
+        built("image") if "image" in kinds else (),
+        built("image_text") if "image_text" in kinds else (),
         prompt_seconds=settings.prompt_timeout_seconds,
         image_seconds=settings.image_timeout_seconds,
+        second_stage=[
+            SecondStage(_classifier(settings, use), zone, stopped_from(zone.high, zone.after, (policy, *readings)))
+            for use in policy.classifiers
+            if use.kind in kinds and (zone := use.asked)
+        ],
     )
 
 
 def _classifier(settings: Settings, use: ClassifierUse) -> Any:
-    return build_part(_KINDS[use.kind], use.part, {**use.options, **settings.parts.get(use.part, {})})
+    part = build_part(_KINDS[use.kind], use.part, {**use.options, **settings.parts.get(use.part, {})})
+    if hasattr(part, "licence"):
+        log.warning("classifier %s comes under a licence of its own: %s", use.part, part.licence)
+    return part
 
 
 def check_coverage(policy: Policy, screening: Screening) -> None:
@@ -228,12 +245,14 @@ def _engine_options(folder: DataFolder) -> dict[str, Any]:
     return options
 
 
-def _sealing(folder: DataFolder, signer: CurrentSigner) -> tuple[Sealing, tuple[Watermarker, ...]]:
+def _sealing(
+    folder: DataFolder, signer: CurrentSigner, labelling: Labelling
+) -> tuple[Sealing, tuple[Watermarker, ...]]:
     settings = folder.settings
     known = watermarkers(settings, folder)
     reader = ManifestReader(signer.anchors_pem, timestamp_anchors_pem(settings))
     parts = SealingParts(known[0], signer, reader, pdq)
-    return Sealing(parts, labelling_of(settings), settings.provider, _now, _detached(settings)), known
+    return Sealing(parts, labelling, settings.provider, _now, _detached(settings)), known
 
 
 def _signer(folder: DataFolder) -> CurrentSigner:
@@ -265,14 +284,16 @@ def _detached(settings: Settings) -> Callable[[str], Detached | None]:
     }[settings.manifest]
 
 
-def labelling_of(settings: Settings) -> Labelling:
-    """The operator's choice of labels. Raises `BootError` for a language that no label can be written in."""
+def labelling_of(settings: Settings, book: Rulebook) -> Labelling:
+    """The operator's choice of labels, and what jurisdictions add. Raises `BootError` for what no label can be."""
     if unknown := sorted(set(settings.label_languages).difference(languages())):
         raise BootError(
             f"label_languages: no label can be written in {', '.join(unknown)}. Choose from {', '.join(languages())}."
         )
     chosen = settings.label_languages or languages()
-    return Labelling(settings.labels, settings.provider_code or "", settings.visible_label, chosen)
+    whole = Labelling(settings.labels, settings.provider_code or "", settings.visible_label, chosen)
+    own = {tenant: whole.with_demands(book.overlays_for(tenant)) for tenant in book.tenants}
+    return replace(whole.with_demands(book.overlays_for("")), own=own)
 
 
 def _now() -> datetime:

@@ -5,6 +5,7 @@ A stranger's part is found through the same entry points as ours: `fluxgate.prom
 nested frozen pydantic `Options` model and a constructor that takes only that.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy
@@ -29,7 +30,7 @@ class PromptClassifier(Protocol):
 
     @property
     def categories(self) -> frozenset[str]:
-        """`Category` values this part can report. A finding outside them counts as no answer."""
+        """`Category` and `Fact` values this part can report. A finding outside them counts as no answer."""
         ...
 
     def classify(self, text: FoldedText) -> tuple[Finding, ...]:
@@ -41,15 +42,43 @@ class PromptClassifier(Protocol):
 
 
 @runtime_checkable
+class ReadsLanguages(PromptClassifier, Protocol):
+    """A prompt classifier that says which languages it reads; one that does not say claims none."""
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1 codes."""
+        ...
+
+
+@runtime_checkable
+class KnowsOthers(PromptClassifier, Protocol):
+    """A prompt classifier that needs to know which languages those beside it read."""
+
+    def beside(self, languages: frozenset[str]) -> PromptClassifier:
+        """The part to ask where all others together read `languages`."""
+        ...
+
+
+def introduced(classifiers: Sequence[PromptClassifier]) -> tuple[PromptClassifier, ...]:
+    """`classifiers` in their order, those that need to know told which languages the others read."""
+    read = frozenset[str]().union(*(each.languages for each in classifiers if isinstance(each, ReadsLanguages)))
+    return tuple(each.beside(read) if isinstance(each, KnowsOthers) else each for each in classifiers)
+
+
+@runtime_checkable
 class ImageClassifier(Protocol):
-    """Looks at pictures. It may be called from several threads at once. `close() -> None` is optional."""
+    """Looks at pictures. It may be called from several threads at once. `close() -> None` is optional.
+
+    So is the class attribute `stages`, a set: pictures of other stages are not shown to it.
+    """
 
     name: str
     version: str
 
     @property
     def categories(self) -> frozenset[str]:
-        """`Category` values this part can report. A finding outside them counts as no answer."""
+        """`Category` and `Fact` values this part can report. A finding outside them counts as no answer."""
         ...
 
     def classify(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
@@ -66,6 +95,21 @@ class FileClassifier(ImageClassifier, Protocol):
 
     def classify_file(self, data: bytes) -> tuple[Finding, ...]:
         """Findings with `Stage.INPUT_IMAGE`, never an empty tuple. `data`: the file as it came, hostile perhaps."""
+        ...
+
+
+@runtime_checkable
+class Appealable(Protocol):
+    """A classifier some of whose findings rest on entries with a contact of their own, such as a right and its holder.
+
+    Findings cite entries by the fact `entries`: their ids with commas between.
+    """
+
+    name: str
+
+    @property
+    def appeals(self) -> Mapping[str, str]:
+        """Id of an entry → whom a person turns to who thinks that it does not apply. Shown to callers, never logged."""
         ...
 
 

@@ -33,9 +33,9 @@ them hide 12 to 18 of 100 harmful prompts, 22 to 30 with a doubt of 1.
 """
 
 HIDDEN = 1.5
-"""Added to the logit where most of a text had to be decoded or guessed: nobody writes an honest prompt backwards."""
+"""Added to the logit where a good part of a text was decoded or guessed: nobody writes honest prompts backwards."""
 
-MOST = 0.25
+HIDDEN_SHARE = 0.25
 """Share of the letters of the last reading, `HIDDEN_LETTERS` at least, in words that do not stand in the text as it
 came. 11 of 4,453 harmless English texts reach it, most of them misspelled, and 19 of 400 French captions; of 150 texts
 without vowels, masked or with typing errors 147 to 149, with a letter missing 119, written by ear 19.
@@ -135,8 +135,8 @@ def _moved(scores: Array, by: float) -> Array:
 
 
 def is_hidden(text: FoldedText) -> bool:
-    """Whether the last reading mostly consists of words that do not stand in the text; accents, and compounds taken
-    apart, aside.
+    """Whether a good part of the last reading is words that do not stand in the text. Accents, and compounds taken
+    apart, do not count.
     """
     if not text.variants:
         return False
@@ -144,7 +144,7 @@ def is_hidden(text: FoldedText) -> bool:
     parts = {part for word in stood if len(word) <= LONGEST_WORD for part in _ends(word)}
     words = tokens(text.readings[-1])
     hidden = sum(len(word) for word in words if word not in parts)
-    return hidden >= max(HIDDEN_LETTERS, MOST * sum(map(len, words)))
+    return hidden >= max(HIDDEN_LETTERS, HIDDEN_SHARE * sum(map(len, words)))
 
 
 def _ends(word: str) -> Iterator[str]:

@@ -14,13 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from moderation.errors import PartUnusable
 from moderation.image_hash_formats import Identifier
-from moderation.prompt_folding import FoldedText, fold
+from moderation.prompt_folding import FoldedText, spellings
 from moderation.term_index import Rule, TermIndex
 
 WITHIN = 8
 """Tokens that a name and a word that must stand beside it may span, as in the term lists."""
 
 SHORTEST_NAME = 3  # letters; shorter ones stand in too many texts by chance
+
+MOST_CITED = 16
+"""Ids that one fact holds: facts stand in log entries, whose size has a limit, and a prompt may name hundreds."""
 
 _TOKEN = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
@@ -89,6 +92,12 @@ def check_ids(part: str, entries: Iterable[Entry]) -> None:
         seen.add(entry.id)
 
 
+def cited(ids: Sequence[str]) -> str:
+    """Ids of entries as a fact: the first `MOST_CITED`, and how many more there are."""
+    more = len(ids) - MOST_CITED
+    return ",".join((*ids[:MOST_CITED], *((f"+{more}",) if more > 0 else ())))
+
+
 class NameIndex:
     """Finds listed names and words in a text, as whole words and in every reading of it. `part`: named in errors."""
 
@@ -107,22 +116,26 @@ class NameIndex:
         self._rules[number] = Rule("", 1.0, 2 if beside else 1, WITHIN)
         self._add_words(number, 1, beside, entry)
         for name in names:
-            spellings = [_TOKEN.findall(reading) for reading in fold(name).readings]
+            written = [_TOKEN.findall(spelling) for spelling in spellings(name)]
             if _UNSPACED.search(name):
-                self._add_unspaced(number, "".join(spellings[0]), entry, beside)
+                self._add_unspaced(number, "".join(written[0]), entry, beside)
                 continue
-            if sum(map(len, spellings[0])) < SHORTEST_NAME:
+            if sum(map(len, written[0])) < SHORTEST_NAME:
                 problem = f"entry {entry!r} has a name of fewer than {SHORTEST_NAME} letters"
                 raise PartUnusable(self._part, "data", problem, "Give a longer form of it")
-            # Also as a prompt is read without accents or disguise; readings that cut a name short are passed over.
-            for tokens in spellings:
+            # Also without its accents; a spelling that cuts a name short is passed over.
+            for tokens in written:
                 for variant in _variants(tokens) if sum(map(len, tokens)) >= SHORTEST_NAME else ():
                     self._index.add(variant, False, number, 0)
 
     def add_words(self, number: int, words: Sequence[str], entry: str) -> None:
         """As `add`, for words and phrases that are found as they stand; one that ends in `*` may go on."""
         self._rules[number] = Rule("", 1.0, 1, WITHIN)
-        self._add_words(number, 0, words, entry)
+        for word in words:
+            if _UNSPACED.search(word):
+                self._add_unspaced(number, "".join(_TOKEN.findall(spellings(word)[0])), entry, ())
+            else:
+                self._add_words(number, 0, (word,), entry)
 
     def find(self, text: FoldedText) -> frozenset[int]:
         """Numbers of the names that stand in any reading of the text."""
@@ -140,7 +153,7 @@ class NameIndex:
 
     def _add_words(self, number: int, part: int, words: Sequence[str], entry: str) -> None:
         for word in words:
-            for spelling in fold(word.removesuffix("*")).readings[:2]:  # the second: without accents
+            for spelling in spellings(word.removesuffix("*")):
                 if not (tokens := _TOKEN.findall(spelling)):
                     problem = f"entry {entry!r} has a word without letters or digits"
                     raise PartUnusable(self._part, "data", problem, "Remove it")

@@ -2,24 +2,24 @@
 
 A register (TOML, beside the policy):
 
-    id = "rights-1"                  names the register in messages
-    version = "1"                    raised with every change
+    id = "rights-1"                  # names the register in messages
+    version = "1"                    # raised with every change
 
     [[right]]
-    id = "r-5"                       the operator's own, which may be logged
-    kind = "artist"                  artist, character, brand, style or picture
-    holder = "…"                     who asked, and showed
-    proof = "trade mark 0123"        by what: register, contract, opt-out with its date
-    appeal = "rights@example.org"    whom a person may turn to who thinks this does not apply
-    from = 2026-01-01                required: the first day on which it holds; `until`, the last, is optional
-    names = ["…"]                    what is found in prompts
-    beside = ["style*", "by"]        optional: found only within 8 words of one of these, for names that are words
-    pictures = ["…"]                 PDQ of works, 64 hex digits each; names or pictures or both
+    id = "r-5"                       # the operator's own, which stands in the log and in statements of reasons
+    kind = "artist"                  # artist, character, brand, style or picture
+    holder = "somebody invented"     # who asked, and showed
+    proof = "trade mark 0123"        # by what: register, contract, opt-out with its date
+    appeal = "rights@example.org"    # whom a person may turn to who thinks this does not apply: callers are told
+    from = 2026-01-01                # required: the first day on which it holds; `until`, the last, is optional
+    names = ["Brindlewick"]          # what is found in prompts
+    beside = ["style*", "by"]        # optional: found only within 8 words of one of these, for names that are words
+    # pictures = ["3e5e4e09…"]       # PDQ of works, 64 hex digits each; names or pictures or both
 
 Both parts read the same file: name it under a `[[classifier]]` of kind `prompt`, and of kind `image` for the pictures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any, ClassVar, Literal, Self
@@ -32,7 +32,7 @@ from moderation.image_hash_formats import HashHex, HashRecord
 from moderation.image_hash_lists import InlineList
 from moderation.image_hash_match import PdqList
 from moderation.prompt_folding import FoldedText
-from moderation.registers import Entry, NameIndex, Register, Words, check_ids, read_register, today
+from moderation.registers import Entry, NameIndex, Register, Words, check_ids, cited, read_register, today
 from policies.findings import Category, Finding, Stage
 
 NAME = "rights_holders"
@@ -90,6 +90,11 @@ class _Registered:
         """`intellectual_property`."""
         return frozenset({Category.INTELLECTUAL_PROPERTY.value})
 
+    @property
+    def appeals(self) -> Mapping[str, str]:
+        """Id of a right → whom to turn to."""
+        return {right.id: right.appeal for right in self._rights}
+
 
 class RightsHolders(_Registered):
     """Finds protected names in prompts. Stateless after construction; any number of threads may call it."""
@@ -108,13 +113,13 @@ class RightsHolders(_Registered):
         day = self._today()
         found = [self._rights[number] for number in sorted(self._names.find(text))]
         ids = [right.id for right in found if right.holds_on(day)]
-        facts = (("registers", self._registers), *((("entries", ",".join(ids)),) if ids else ()))
+        facts = (("registers", self._registers), *((("entries", cited(ids)),) if ids else ()))
         category = Category.INTELLECTUAL_PROPERTY
         return (Finding(category, float(bool(ids)), Stage.PROMPT, self.name, self.version, facts),)
 
 
 class ProtectedPictures(_Registered):
-    """Finds protected pictures by PDQ; scores and facts are those of `pdq_list`. Any number of threads may call it."""
+    """Finds protected pictures by PDQ; scores and facts are those of `pdq_list`, with the right. For any threads."""
 
     def __init__(self, options: _Options, today: Callable[[], date] = today) -> None:
         """Raises `PartUnusable` naming the register and the field that is malformed, or if no right has a picture."""
@@ -130,9 +135,13 @@ class ProtectedPictures(_Registered):
             day, part = self._known = self._known_on(self._today())
         if part is None:
             return (Finding(Category.INTELLECTUAL_PROPERTY, 0.0, stage, self.name, self.version),)
-        return tuple(
-            replace(finding, classifier=self.name, version=self.version) for finding in part.classify(pixels, stage)
-        )
+        return tuple(self._as_own(finding) for finding in part.classify(pixels, stage))
+
+    def _as_own(self, finding: Finding) -> Finding:
+        """Of a match the facts name the right, as those of a prompt do."""
+        entry = dict(finding.facts).get("entry")
+        right = () if entry is None else (("entries", entry.rpartition(".")[0]),)
+        return replace(finding, classifier=self.name, version=self.version, facts=(*finding.facts, *right))
 
     def _known_on(self, day: date) -> tuple[date, PdqList | None]:
         entries = tuple(

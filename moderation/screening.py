@@ -1,4 +1,4 @@
-"""Runs every classifier over one subject; an unanswered question is itself a finding.
+"""Runs every classifier over one subject; an unanswered question is itself a finding. A second one only adds.
 
 Causes of an `unanswered` finding: `error` (raised), `timeout`, `busy` (earlier calls still hang), `empty`, `malformed`
 (not a tuple of findings), `unclaimed` (a category it does not claim), `wrong_stage`, `misattributed` (another
@@ -7,17 +7,30 @@ classifier's name or version).
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from moderation.classifiers import FileClassifier, ImageClassifier, ImageTextReader, Pixels, PromptClassifier
 from moderation.lanes import Call, LaneBusy, ask
-from moderation.prompt_folding import fold
+from moderation.prompt_folding import FoldedText, fold
 from policies.findings import UNANSWERED, Finding, Stage, unanswered
+from policies.zones import Place, Zone
 
 log = logging.getLogger(__name__)
+
+SECOND_STAGE = "second_stage:"
+"""Before a second classifier's name in a fact of the first one's findings; the fact says its `Place`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStage:
+    """A classifier that is asked only in a zone of another. `stopped`: as `Zone.place` takes it."""
+
+    classifier: PromptClassifier
+    zone: Zone
+    stopped: frozenset[str]
 
 
 class _Named(Protocol):
@@ -31,17 +44,41 @@ class _Claiming(_Named, Protocol):
 
 
 def screen_prompt(
-    classifiers: Sequence[PromptClassifier], text: str, *, timeout_seconds: float, pool: Executor
+    classifiers: Sequence[PromptClassifier],
+    text: str,
+    *,
+    timeout_seconds: float,
+    pool: Executor,
+    second: Sequence[SecondStage] = (),
 ) -> tuple[Finding, ...]:
-    """Findings of all `classifiers` about `text`, in the order of the classifiers, then by category.
+    """Findings of all `classifiers` about `text`, in the order of the classifiers, then by category; then of `second`.
 
     `text`: the whole prompt, folded once here. `timeout_seconds`: one deadline for all together. `pool`: threads, never
-    the pool this call itself runs in. Raises `ValueError` if there are no classifiers.
+    the pool this call itself runs in. `second`: asked together, once the others have answered or run out of time; a
+    fact of the findings they come after says who was asked. Raises `ValueError` if there are no classifiers.
     """
     deadline = time.monotonic() + timeout_seconds
     folded = fold(text)
-    questions = [(each, lambda part=each: part.classify(folded)) for each in classifiers]
-    return _screen(questions, Stage.PROMPT, deadline, pool)
+    found = _screen([_about(folded, each, deadline) for each in classifiers], Stage.PROMPT, pool)
+    places = [(each, each.zone.place(found, each.stopped)) for each in second]
+    now = time.monotonic()
+    asked = [_about(folded, it.classifier, now + it.zone.seconds) for it, place in places if place is Place.ASKED]
+    for it, place in places:
+        fact = (SECOND_STAGE + it.classifier.name, place.value)
+        found = tuple(replace(f, facts=(*f.facts, fact)) if f.classifier == it.zone.after else f for f in found)
+    return found + (_screen(asked, Stage.PROMPT, pool) if asked else ())
+
+
+def second_stage(findings: Iterable[Finding]) -> dict[str, str]:
+    """Second classifier → the word of its `Place`, as the findings of `screen_prompt` say.
+
+    Where findings of several texts say different things, it was asked if it was asked about any of them.
+    """
+    said: dict[str, str] = {}
+    for name, word in (fact for finding in findings for fact in finding.facts):
+        if name.startswith(SECOND_STAGE) and said.get(name.removeprefix(SECOND_STAGE)) != Place.ASKED:
+            said[name.removeprefix(SECOND_STAGE)] = word
+    return said
 
 
 def screen_image(
@@ -54,8 +91,8 @@ def screen_image(
     """
     deadline = time.monotonic() + timeout_seconds
     _require_image_stage(stage)
-    questions = [(each, lambda part=each: part.classify(pixels, stage)) for each in classifiers]
-    return _screen(questions, stage, deadline, pool)
+    questions = [(each, lambda part=each: part.classify(pixels, stage), deadline) for each in classifiers]
+    return _screen(questions, stage, pool)
 
 
 def screen_file(
@@ -69,8 +106,8 @@ def screen_file(
     looking = [each for each in classifiers if isinstance(each, FileClassifier)]
     if not looking:
         return ()
-    questions = [(each, lambda part=each: part.classify_file(data)) for each in looking]
-    return _screen(questions, Stage.INPUT_IMAGE, deadline, pool)
+    questions = [(each, lambda part=each: part.classify_file(data), deadline) for each in looking]
+    return _screen(questions, Stage.INPUT_IMAGE, pool)
 
 
 def screen_image_text(
@@ -81,11 +118,12 @@ def screen_image_text(
     *,
     timeout_seconds: float,
     pool: Executor,
+    second: Sequence[SecondStage] = (),
 ) -> tuple[Finding, ...]:
     """Reads the words in a picture and screens them as a prompt; the findings carry the image's stage.
 
-    One deadline covers reading and screening. A reader that fails gives one `unanswered` finding in its own name.
-    Raises `ValueError` if there are no classifiers or `stage` is `PROMPT`.
+    One deadline covers reading and screening, without `second`. A reader that fails gives one `unanswered` finding in
+    its own name. Raises `ValueError` if there are no classifiers or `stage` is `PROMPT`.
     """
     deadline = time.monotonic() + timeout_seconds
     _require_image_stage(stage)
@@ -97,24 +135,30 @@ def screen_image_text(
         return (_no_answer(reader, stage, error),)
     if not isinstance(words, str):
         return (_silence(reader, stage, "malformed"),)
-    findings = screen_prompt(classifiers, words, timeout_seconds=deadline - time.monotonic(), pool=pool)
+    left = deadline - time.monotonic()
+    findings = screen_prompt(classifiers, words, timeout_seconds=left, pool=pool, second=second)
     read_by = ("read_by", reader.name)
     return tuple(replace(finding, stage=stage, facts=(*finding.facts, read_by)) for finding in findings)
 
 
-def _screen(
-    questions: Sequence[tuple[_Claiming, Callable[[], object]]], stage: Stage, deadline: float, pool: Executor
-) -> tuple[Finding, ...]:
+_Question = tuple[_Claiming, Callable[[], object], float]  # whom, what, and until when, in `time.monotonic()` seconds
+
+
+def _about(text: FoldedText, classifier: PromptClassifier, deadline: float) -> _Question:
+    return classifier, lambda: classifier.classify(text), deadline
+
+
+def _screen(questions: Sequence[_Question], stage: Stage, pool: Executor) -> tuple[Finding, ...]:
     if not questions:
         raise ValueError("no classifiers: nothing would be looked at")
     calls: list[Call[object] | None] = []
-    for classifier, question in questions:
+    for classifier, question, _ in questions:
         try:
             calls.append(ask(classifier, question, pool))
         except LaneBusy:
             calls.append(None)
     findings: list[Finding] = []
-    for (classifier, _), call in zip(questions, calls, strict=True):
+    for (classifier, _, deadline), call in zip(questions, calls, strict=True):
         if call is None:
             findings.append(_silence(classifier, stage, "busy"))
             continue

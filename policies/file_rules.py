@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from policies.errors import PolicyError
-from policies.file_shapes import RuleShape
+from policies.file_shapes import FloorRuleShape, RuleShape
 from policies.findings import Stage
-from policies.policy import FLOOR_CATEGORIES, OTHER, Level, Rule
+from policies.policy import FLOOR_CATEGORIES, OTHER, BesidePerson, Level, Rule
 from policies.verdicts import Verdict
 
 
@@ -60,6 +60,11 @@ def _rule(rule: RuleShape, levels: Mapping[str, Level], path: Path, parts: froze
         scores, other = {rule.classifier: rule.threshold or 0.0}, None
     else:
         scores, other = {}, rule.threshold
+    beside = None
+    if isinstance(rule, FloorRuleShape) and rule.beside_person is not None:
+        somebody = dict(levels[rule.beside_person.level])
+        rest = somebody.pop(OTHER)
+        beside = BesidePerson(tuple(sorted(somebody.items())), rest, rule.beside_person.told_as)
     return Rule(
         id=rule.id,
         verdict=Verdict[rule.verdict.upper()],
@@ -70,6 +75,7 @@ def _rule(rule: RuleShape, levels: Mapping[str, Level], path: Path, parts: froze
         min_assurance=rule.min_assurance,
         below_assurance=rule.below_assurance,
         level=rule.level,
+        beside=beside,
     )
 
 
@@ -100,7 +106,9 @@ def _softens(rule: Rule, category: str, floor: tuple[Rule, ...]) -> bool:
     """True if the rule gives a softer verdict and never speaks below the floor's thresholds, where softer adds."""
     if rule.verdict is Verdict.REFUSE:
         return False
-    under = [base for base in floor if category in base.categories and base.stages & rule.stages]
+    under = [
+        base for base in floor if category in base.categories and base.stages & rule.stages and base.beside is None
+    ]
     scales = {name for base in (rule, *under) for name, _ in base.thresholds} | {OTHER}
 
     def adds_on(scale: str) -> bool:

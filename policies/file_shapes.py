@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from policies.errors import PolicyError
-from policies.findings import UNANSWERED, Category
+from policies.findings import UNANSWERED, Category, Fact
 from policies.policy import ASSURANCE_LEVELS, TOLERANCES, ClassifierKind
 
 
@@ -16,11 +16,16 @@ def _known_category(value: str) -> str:
     return value
 
 
+def _known_category_or_fact(value: str) -> str:
+    return value if value in set(Fact) else _known_category(value)
+
+
 Words = Annotated[str, Field(min_length=1)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 VerdictWord = Literal["allow", "flag", "hold", "refuse"]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 CategoryName = Annotated[str, AfterValidator(_known_category)]
+CategoryOrFact = Annotated[str, AfterValidator(_known_category_or_fact)]
 StageName = Literal["prompt", "input_image", "output_image"]
 
 
@@ -45,20 +50,44 @@ class RuleShape(Shape):
     shadow: bool = False
 
 
-class RulesShape(Shape):
-    """What a policy and the floor share. `levels`: word → classifier → score, with `other` for the unnamed ones."""
+class BesideShape(Shape):
+    """`beside_person`: at which level somebody may be in a picture sent in, and how that is told."""
 
-    levels: dict[str, dict[str, Score]] = Field(default_factory=dict)
-    rule: Annotated[list[RuleShape], Field(min_length=1)]
+    level: Words
+    told_as: CategoryName
+
+
+class FloorRuleShape(RuleShape):
+    """`[[rule]]` of the floor, which alone may combine what is said about words with what is seen in pictures."""
+
+    categories: Annotated[list[CategoryOrFact], Field(min_length=1)]
+    beside_person: BesideShape | None = None
+
+
+class FloorShape(Shape):
+    """The floor's file. `levels`: as in a policy."""
+
+    levels: dict[str, dict[str, Score]]
+    rule: Annotated[list[FloorRuleShape], Field(min_length=1)]
+
+
+class ZoneShape(Shape):
+    """`asked`: only where the classifier `after` scores from `low` on and not surely from `high` on."""
+
+    after: Words
+    low: Score = Field(alias="from")
+    high: Score = Field(alias="to")
+    seconds: Annotated[float, Field(gt=0.0, le=600.0)]
 
 
 class ClassifierShape(Shape):
-    """`[[classifier]]`: the part's name, what it is built from, and the data files it is given."""
+    """`[[classifier]]`: the part's name, what it is built from, the data files it is given, and when it is asked."""
 
     kind: ClassifierKind
     part: Words
     options: dict[str, object] = Field(default_factory=dict)
     data: list[Words] = Field(default_factory=list)
+    asked: ZoneShape | None = None
 
 
 class GapShape(Shape):
@@ -93,13 +122,15 @@ class ToleranceShape(Shape):
     tenants: list[Words] = Field(default_factory=list)
 
 
-class PolicyShape(RulesShape):
-    """A whole policy file."""
+class PolicyShape(Shape):
+    """A whole policy file. `levels`: word → classifier → score, with `other` for the unnamed ones."""
 
     name: Words
     version: Words
     description: Words
     appeal: AppealShape
+    levels: dict[str, dict[str, Score]] = Field(default_factory=dict)
+    rule: Annotated[list[RuleShape], Field(min_length=1)]
     classifier: list[ClassifierShape]
     gap: list[GapShape] = Field(default_factory=list)
     grant: list[GrantShape] = Field(default_factory=list)
@@ -113,6 +144,13 @@ class ChangeShape(Shape):
     verdict: VerdictWord
 
 
+class MarkingShape(Shape):
+    """`[marking]`: labels that pictures carry beside the operator's own, and the least that is drawn into them."""
+
+    labels: list[Words] = Field(default_factory=list)
+    visible_label: Words | None = None
+
+
 class OverlayShape(Shape):
     """An overlay file. Its levels name only what they lower; `rule` adds rules."""
 
@@ -122,6 +160,8 @@ class OverlayShape(Shape):
     levels: dict[str, dict[str, Score]] = Field(default_factory=dict)
     change: list[ChangeShape] = Field(default_factory=list)
     rule: list[RuleShape] = Field(default_factory=list)
+    grounds: list[Words] = Field(default_factory=list)
+    marking: MarkingShape = Field(default_factory=MarkingShape)
 
 
 S = TypeVar("S", bound=Shape)

@@ -38,21 +38,42 @@ class Category(StrEnum):
     EVASION = "evasion"
     TAMPERED_CREDENTIAL = "tampered_credential"
     RESERVED_RIGHTS = "reserved_rights"
+    UNREAD_LANGUAGE = "unread_language"
+
+
+class Fact(StrEnum):
+    """What nothing is wrong with by itself: no rule of a policy speaks about it, the floor's do in combination.
+
+    `PERSON`: somebody is in the picture; nobody is recognised. `EXPOSURE`: the words ask for somebody to be shown with
+    less on, which of a person drawn from nothing is left to the other categories.
+    """
+
+    PERSON = "person"
+    EXPOSURE = "exposure"
 
 
 OF_FILES_SENT_IN = frozenset({Category.TAMPERED_CREDENTIAL, Category.RESERVED_RIGHTS})
 """What only a picture that is sent in can have; words and our own pictures are not asked about it."""
 
+OF_PROMPTS = frozenset({Category.UNREAD_LANGUAGE})
+"""What only the words of a request can have; words read in pictures are too broken to tell."""
+
 UNANSWERED = "unanswered"
 """Category of the finding that stands in for a classifier which failed, timed out or said nothing (rule 5)."""
+
+
+_FACTS = frozenset(Fact)
+CITED_FACTS = ("entries", "consents", "purposes")
+"""Facts that a decision and its log entry repeat: ids out of the operator's own registers, which name no one. Others,
+such as the entry of a hash list, stay with the finding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One classifier's report on one category. It reports; only a policy decides.
 
-    `category`: a `Category` value or `UNANSWERED`. `score`: raw, in [0, 1], on this classifier's own scale, so
-    scores of two classifiers are never compared. `facts`: (name, value) pairs safe to log, such as a hash list's
+    `category`: a `Category` or `Fact` value or `UNANSWERED`. `score`: raw, in [0, 1], on this classifier's own scale,
+    so scores of two classifiers are never compared. `facts`: (name, value) pairs safe to log, such as a hash list's
     version or a distance; never the subject, a matched term or anything quoted from it.
     """
 
@@ -66,7 +87,7 @@ class Finding:
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:  # also catches NaN
             raise ValueError(f"finding score must lie in [0, 1], got {self.score!r} from {self.classifier}")
-        if self.category != UNANSWERED:
+        if self.category != UNANSWERED and self.category not in _FACTS:
             Category(self.category)
 
 

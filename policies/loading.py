@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from policies.errors import PolicyError
 from policies.file_rules import check_levels, check_rules, read_rules
-from policies.file_shapes import ClassifierShape, GapShape, GrantShape, OverlayShape, PolicyShape, RulesShape, shaped
-from policies.findings import OF_FILES_SENT_IN, UNANSWERED, Category, Stage
+from policies.file_shapes import ClassifierShape, FloorShape, GapShape, GrantShape, OverlayShape, PolicyShape, shaped
+from policies.findings import OF_FILES_SENT_IN, OF_PROMPTS, UNANSWERED, Category, Stage
 from policies.overlay import Overlay
 from policies.policy import (
     FLOOR_CATEGORIES,
@@ -25,8 +25,12 @@ from policies.policy import (
 from policies.reading import MAX_DATA_BYTES, SHIPPED, PolicyFiles, locate_data
 from policies.taxonomy import TAXONOMY_FILE
 from policies.verdicts import Verdict
+from policies.zones import Zone
 
 BUILTIN_POLICIES = ("demo", "default", "strict")
+
+JURISDICTIONS = {path.stem: path for path in sorted((SHIPPED / "jurisdictions").glob("*.toml"))}
+"""Shipped overlays by the code of the jurisdiction they are for (ISO 3166, `eu`)."""
 
 FLOOR_FILE = SHIPPED / "floor.toml"
 
@@ -41,7 +45,7 @@ def load_policy(source: str | Path) -> Policy:
     path = SHIPPED / f"{source}.toml" if source in BUILTIN_POLICIES else Path(source)
     files = PolicyFiles()
     shape = shaped(PolicyShape, path, files.read("policy", path))
-    floor_shape = shaped(RulesShape, FLOOR_FILE, files.read("floor", FLOOR_FILE))
+    floor_shape = shaped(FloorShape, FLOOR_FILE, files.read("floor", FLOOR_FILE))
     check_levels(floor_shape.levels, FLOOR_FILE, None)
     floor = read_rules(floor_shape.rule, floor_shape.levels, FLOOR_FILE, None)
     files.read("taxonomy", TAXONOMY_FILE)  # what a person is told is part of what was decided
@@ -103,6 +107,9 @@ def load_overlay(path: Path, base: Policy) -> Overlay:
         verdicts=tuple((change.rule, Verdict[change.verdict.upper()]) for change in shape.change),
         rules=rules,
         shadows=shadows,
+        grounds=tuple(shape.grounds),
+        labels=tuple(shape.marking.labels),
+        visible_label=shape.marking.visible_label,
     )
 
 
@@ -115,7 +122,8 @@ def _classifier(use: ClassifierShape, path: Path, files: PolicyFiles) -> Classif
         options["data"] = tuple(
             files.read(name, locate_data(path, f"{field}.data", name), limit_bytes=MAX_DATA_BYTES) for name in use.data
         )
-    return ClassifierUse(use.kind, use.part, MappingProxyType(options))
+    zone = Zone(use.asked.after, use.asked.low, use.asked.high, use.asked.seconds) if use.asked else None
+    return ClassifierUse(use.kind, use.part, MappingProxyType(options), zone)
 
 
 def _check_classifiers(shape: PolicyShape, path: Path) -> None:
@@ -128,6 +136,18 @@ def _check_classifiers(shape: PolicyShape, path: Path) -> None:
         if times > 1:
             problem = f"the {kind} classifier is named {times} times"
             raise PolicyError(str(path), f"classifier[{part}]", problem, "Name it once, with all its data")
+    first = {use.part for use in shape.classifier if use.kind == "prompt" and use.asked is None}
+    for use in shape.classifier:
+        if use.asked is None:
+            continue
+        field = f"classifier[{use.part}].asked"
+        if use.kind != "prompt":
+            raise PolicyError(str(path), field, "only prompt classifiers have a second stage", "Take it out")
+        if use.asked.after not in first:
+            remedy = f"Name a prompt classifier of this policy that is always asked: {', '.join(sorted(first))}"
+            raise PolicyError(str(path), f"{field}.after", f"{use.asked.after!r} is not one", remedy)
+        if use.asked.low >= use.asked.high:
+            raise PolicyError(str(path), f"{field}.to", "the zone is empty", "Make `to` larger than `from`")
 
 
 def _check_complete(rules: tuple[Rule, ...], path: Path) -> None:
@@ -137,7 +157,9 @@ def _check_complete(rules: tuple[Rule, ...], path: Path) -> None:
             remedy = f"Add a rule with categories = [{UNANSWERED!r}], verdict = 'refuse', threshold = 0.0"
             raise PolicyError(str(path), "rule", problem, remedy)
         named = frozenset[str]().union(*(rule.categories for rule in rules if stage in rule.stages))
-        asked = frozenset(Category) - (OF_FILES_SENT_IN if stage is not Stage.INPUT_IMAGE else frozenset())
+        asked = frozenset(Category)
+        asked -= frozenset() if stage is Stage.INPUT_IMAGE else OF_FILES_SENT_IN
+        asked -= frozenset() if stage is Stage.PROMPT else OF_PROMPTS
         if unsaid := sorted(asked - named):
             problem = f"the policy says nothing about {', '.join(unsaid)} at {stage.value}"
             raise PolicyError(str(path), "rule", problem, "Add a rule, with verdict = 'allow' if that is meant")

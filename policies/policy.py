@@ -1,11 +1,12 @@
 """What a policy is: rules over findings, the floor under them, the classifiers it asks, and the gaps it admits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from policies.findings import UNANSWERED, Category, Stage
+from policies.findings import UNANSWERED, Category, Fact, Finding, Stage
 from policies.verdicts import Verdict
+from policies.zones import Zone
 
 ASSURANCE_LEVELS = range(4)
 """0 unverified, 1 e-mail or organisation, 2 identity verified, 3 identity and adulthood verified."""
@@ -29,13 +30,45 @@ Level = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
+class BesidePerson:
+    """A condition of a floor rule about words: a picture was sent in with them in which somebody may be.
+
+    `thresholds`, `other`: as in `Rule`, for those who report `Fact.PERSON`; from the score on somebody may be there.
+    `told_as`: the category in the rule's reasons, where the finding's own is not one the floor refuses by itself.
+    """
+
+    thresholds: tuple[tuple[str, float], ...]
+    other: float
+    told_as: str
+
+    def met_by(self, picture: Iterable[Finding]) -> bool:
+        """True unless everybody asked has answered, and those who look for people are sure enough that nobody is there.
+
+        `picture`: all findings on one picture sent in.
+        """
+        found = tuple(picture)
+        scores = dict(self.thresholds)
+        looked = [finding for finding in found if finding.category == Fact.PERSON]
+        silent = any(finding.category == UNANSWERED for finding in found)
+        return (
+            silent
+            or not looked
+            or any(finding.score >= scores.get(finding.classifier, self.other) for finding in looked)
+        )
+
+    def told(self, category: str) -> str:
+        """The category that reasons name for a finding of `category`."""
+        return category if category in FLOOR_CATEGORIES else self.told_as
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One sentence of a policy: these categories, at these stages, from this score on, for these callers: this verdict.
 
     `thresholds`: (classifier, score) pairs, each on that classifier's own scale; a finding applies from the score
     itself on. `other`: the threshold for every classifier not named there; None means that the rule does not speak
     about them. The caller's assurance must lie in [`min_assurance`, `below_assurance`). `level`: the word that its
-    thresholds come from, if any.
+    thresholds come from, if any. `beside`: only the floor's rules have it; without such a picture they do not apply.
     """
 
     id: str
@@ -47,6 +80,7 @@ class Rule:
     min_assurance: int = 0
     below_assurance: int = len(ASSURANCE_LEVELS)
     level: str | None = None
+    beside: BesidePerson | None = None
 
     def threshold_for(self, classifier: str) -> float | None:
         """Score in [0, 1] from which this rule applies to `classifier`, or None if it does not speak about it."""
@@ -78,12 +112,13 @@ class ClassifierUse:
     """A classifier the policy asks, by the name of its part, with the options it is built from.
 
     `options`: the policy file's options; where the file names data, the parsed tables stand under `"data"` as a
-    tuple of dicts, in the file's order. Not to be changed.
+    tuple of dicts, in the file's order. Not to be changed. `asked`: None for always, else only in that zone.
     """
 
     kind: ClassifierKind
     part: str
     options: Mapping[str, object]
+    asked: Zone | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +173,8 @@ class Policy:
     trial, which are noted and never decide. `levels`: what the words of the file mean. `grants`: what overlays may
     soften (`policies/overlay.py`). `tolerance_steps`: what callers may ask for (`policies/tolerance.py`); `tolerance`:
     the step at which `rules` are read.
-    Raises `ValueError` if `floor` leaves open any floor category at any stage or assurance level.
+    Raises `ValueError` if `floor` leaves open any floor category at any stage or assurance level, words that ask to
+    expose in any picture sent in, or sexual words beside a person in one.
     """
 
     name: str
@@ -161,14 +197,23 @@ class Policy:
             for stage in Stage:
                 if not any(closes(rule, category, stage) for rule in self.floor):
                     raise ValueError(f"the floor leaves {category} open at {stage.value}: it cannot be lowered")
+        everywhere = [
+            rule for rule in self.floor if rule.beside and not rule.beside.thresholds and not rule.beside.other
+        ]
+        somewhere = [rule for rule in self.floor if rule.beside]
+        for category, rules in ((Fact.EXPOSURE, everywhere), (Category.SEXUAL, somewhere)):
+            if not any(closes(replace(rule, beside=None), category, Stage.PROMPT) for rule in rules):
+                raise ValueError(f"the floor leaves {category} beside pictures sent in open: it cannot be lowered")
 
 
 def closes(rule: Rule, category: str, stage: Stage) -> bool:
-    """True if the rule refuses the category at the stage, whoever asks and whichever classifier reports."""
+    """True if the rule refuses the category at the stage, whoever asks, whichever classifier reports, and with whatever
+    picture."""
     return (
         rule.verdict is Verdict.REFUSE
         and category in rule.categories
         and stage in rule.stages
         and rule.other is not None
+        and rule.beside is None
         and all(rule.applies_to(level) for level in ASSURANCE_LEVELS)
     )

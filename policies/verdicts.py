@@ -25,7 +25,7 @@ class Reason:
     """Why a rule applied: enough for a statement of reasons, nothing of the subject.
 
     `rule`: the rule's id in the policy. `floor`: the rule belongs to the hard floor, which nothing lowers.
-    `score` and `threshold` are on the scale of `classifier`.
+    `score` and `threshold` are on the scale of `classifier`. `cites`: the finding's `CITED_FACTS`.
     """
 
     rule: str
@@ -37,6 +37,7 @@ class Reason:
     score: float
     threshold: float
     floor: bool = False
+    cites: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

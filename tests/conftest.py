@@ -6,11 +6,16 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 
 from gateway import torchvision_ops
 
 torchvision_ops.install()
+
+# Deadlines are wall-clock times, and no test asserts one: a busy machine is not a fault.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

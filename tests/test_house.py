@@ -72,6 +72,7 @@ def test_one_file_owns_each_foreign_library() -> None:
             "0002_manifest_digests.py",
             "0003_landmarks.py",
             "0004_refused_prompts.py",
+            "0005_turned_away.py",
         },
     }
     for library, files in owners.items():

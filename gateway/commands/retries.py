@@ -2,7 +2,6 @@
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -11,7 +10,8 @@ from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
 from gateway.data_folder import open_data_folder
-from gateway.retries import Retries
+from gateway.provisioning import open_ledger
+from gateway.suspensions import Suspensions
 
 retries_app = typer.Typer(
     no_args_is_help=True,
@@ -22,19 +22,20 @@ retries_app = typer.Typer(
 
 @retries_app.command(name="list", epilog="Example: fluxgate retries list --json")
 def list_suspensions(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
-    """Show the suspensions that run: the decision that led to each, the tenant, and the end."""
+    """Show the suspensions that run: the decision that led to each, the tenant, the end, what was turned away."""
     rows = [
         {
             "decision": each.decision,
             "tenant": each.tenant,
             "until": datetime.fromtimestamp(each.until, UTC).isoformat(timespec="seconds"),
+            "turned_away": str(each.turned_away),
         }
-        for each in _retries(data_dir).suspensions()
+        for each in Suspensions(open_data_folder(existing(data_dir)).engine, time.time).running()
     ]
     if as_json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    table = Table("decision", "tenant", "until")
+    table = Table("decision", "tenant", "until", "turned away")
     for row in rows:
         table.add_row(*row.values())
     wide_console().print(table if rows else "Nobody is suspended.")
@@ -45,12 +46,8 @@ def lift(
     decision: Annotated[str, typer.Argument(help="The decision that the suspended person was told.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """End a suspension, and forget what was counted of this person."""
-    if not _retries(data_dir).lift(decision):
+    """End a suspension, and forget what was counted of this person. It goes into the log."""
+    folder = open_data_folder(existing(data_dir))
+    if not Suspensions(folder.engine, time.time).lift(decision, open_ledger(folder)):
         stop("this decision has led to no suspension that runs: see `fluxgate retries list`")
     typer.echo("Lifted.")
-
-
-def _retries(data_dir: Path) -> Retries:
-    folder = open_data_folder(existing(data_dir))
-    return Retries(folder.engine, folder.secret("retries"), folder.settings.retries, "", time.time)

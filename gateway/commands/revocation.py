@@ -31,12 +31,11 @@ def revoke(
     it only from there.
     """
     from gateway.data_folder import open_data_folder
-    from gateway.provisioning import known_leaves, log_signer
+    from gateway.provisioning import known_leaves, open_ledger
     from gateway.signers import chain_path
     from gateway.version import SYSTEM_VERSION
     from provenance.certificates import load_chain
     from provenance.errors import AlreadyRecorded
-    from provenance.log.ledger import Ledger
     from provenance.revocations import Revocation, revocation_entry
 
     folder = open_data_folder(existing(data_dir))
@@ -45,7 +44,7 @@ def revoke(
     in_use = chain_path(folder)
     leaf = load_chain(certificate or in_use)[0]
     replaced = in_use.exists() and load_chain(in_use)[0].public_key() == leaf.public_key()
-    ledger = Ledger(folder.engine_for_log, log_signer(folder.keys, folder.key_passphrase))
+    ledger = open_ledger(folder)
     same_key = {leaf, *(known for known in known_leaves(folder.keys) if known.public_key() == leaf.public_key())}
     for each in sorted(same_key, key=lambda found: found.serial_number):
         try:

@@ -151,8 +151,10 @@ class Native:
             purpose: Annotated[
                 Literal["picture", "mask"], Form(description="of a mask only the places are kept, one bit each")
             ] = "picture",
+            safety_identifier: Annotated[str | None, Form(description="as in `generateImage`")] = None,
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
+            await desk.not_suspended(who, safety_identifier)
             if purpose == "mask":
                 row = await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")
                 return _json({"data": _kept(desk, request, row)})

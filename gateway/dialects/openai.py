@@ -68,14 +68,17 @@ class OpenAI:
                 body, pictures, mask = edit_body(form)
                 wanted = edit_wishes(body, pictures, mask)
                 orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wanted]
+                await desk.not_suspended(who, orders[0].end_user)
                 orders = await take_in(desk, who, orders, pictures, mask)
             return await _draw(desk, request, who, body, orders)
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
         async def moderations(request: Request, body: ModerationBody) -> Response:
             who = await desk.identify(request, Scope.MODERATE)
-            results = await moderate(desk.parts, who, body)
-            return _json({"id": f"modr-{secrets.token_hex(12)}", "model": MODERATION_MODEL, "results": results})
+            await desk.not_suspended(who, body.safety_identifier or body.user)
+            call_id = f"modr-{secrets.token_hex(12)}"
+            results = await moderate(desk.parts, who, body, call_id)
+            return _json({"id": call_id, "model": MODERATION_MODEL, "results": results})
 
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
@@ -125,7 +128,11 @@ def _answer(
         "data": [_picture(desk, request, body, outcome) for outcome in delivered],
         "usage": _no_usage(),
         "fluxgate": {
-            "images": [_facts(outcome) for outcome in delivered],
+            "images": [
+                {"index": number, **_facts(outcome)}
+                for number, outcome in enumerate(outcomes)
+                if isinstance(outcome, Delivered)
+            ],
             "stopped": [{"index": number, **_error(problem)} for number, problem in problems.items()],
         },
     }

@@ -12,7 +12,8 @@ from gateway.errors import BadRequest, ScreeningUnanswered
 from gateway.statements import only_unanswered
 from gateway.wiring import Parts
 from policies.evaluate import evaluate
-from policies.findings import UNANSWERED, Category, Finding, Stage
+from policies.findings import UNANSWERED, Category, Fact, Finding, Stage
+from policies.policy import Policy
 from policies.verdicts import Decision, Verdict
 from provenance.encoding import decode
 
@@ -82,11 +83,16 @@ class ModerationBody(_Strict):
     """One text, several texts (a result each), or parts of one subject (one result)."""
 
     input: str | list[str] | list[Part]
+    safety_identifier: str | None = Field(None, description="your pseudonym for the end user, as in the images routes")
+    user: str | None = Field(None, description="another name for `safety_identifier`")
     model: str = Field(MODERATION_MODEL, description="accepted; the policy's classifiers answer whatever it says")
 
 
-async def moderate(parts: Parts, who: Principal, body: ModerationBody) -> list[dict[str, Any]]:
-    """One result a subject. Raises `BadRequest`, `UnreadableImage`, or `ScreeningUnanswered` if any part was silent."""
+async def moderate(parts: Parts, who: Principal, body: ModerationBody, call_id: str) -> list[dict[str, Any]]:
+    """One result a subject. `call_id`: by which a canary may be chosen, as for any request.
+
+    Raises `BadRequest`, `UnreadableImage`, or `ScreeningUnanswered` if any part was silent.
+    """
     inputs = body.input if isinstance(body.input, list) else [body.input]
     if not 1 <= len(inputs) <= MAX_INPUTS:
         raise BadRequest("input", f"has {len(inputs)} parts", f"Send 1 to {MAX_INPUTS}")
@@ -103,7 +109,8 @@ async def moderate(parts: Parts, who: Principal, body: ModerationBody) -> list[d
             subjects.append([])
         looked_at = (Stage.PROMPT, words) if words is not None else (Stage.INPUT_IMAGE, await _pixels(parts, each))
         subjects[0].append(looked_at)
-    return [await _result(parts, who, subject) for subject in subjects]
+    policy = parts.rulebook.policy_for(who.tenant, subject=call_id)
+    return [await _result(parts, who, policy, subject) for subject in subjects]
 
 
 async def _pixels(parts: Parts, picture: Any) -> Any:
@@ -117,15 +124,18 @@ async def _pixels(parts: Parts, picture: Any) -> Any:
     return await asyncio.to_thread(decode, data, parts.uploads.limits)
 
 
-async def _result(parts: Parts, who: Principal, subject: list[tuple[Stage, Any]]) -> dict[str, Any]:
-    findings: tuple[Finding, ...] = ()
-    policy = parts.rulebook.policy_for(who.tenant)
+async def _result(parts: Parts, who: Principal, policy: Policy, subject: list[tuple[Stage, Any]]) -> dict[str, Any]:
     decision = Decision(Verdict.ALLOW, policy.digest)
-    for stage, thing in subject:
-        look = parts.screening.prompt(thing) if stage is Stage.PROMPT else parts.screening.image(thing, stage)
-        found = await look
-        decision = decision.join(evaluate(policy, found, stage=stage, assurance=int(who.assurance)))
-        findings += found
+    looks = [
+        await (parts.screening.prompt(thing) if stage is Stage.PROMPT else parts.screening.image(thing, stage))
+        for stage, thing in subject
+    ]
+    pictures = [found for (stage, _), found in zip(subject, looks, strict=True) if stage is Stage.INPUT_IMAGE]
+    for (stage, _), found in zip(subject, looks, strict=True):
+        beside = pictures if stage is Stage.PROMPT else []
+        said = evaluate(policy, found, stage=stage, assurance=int(who.assurance), pictures=beside)
+        decision = decision.join(said)
+    findings = tuple(finding for found in looks for finding in found)
     if only_unanswered(decision):
         raise ScreeningUnanswered
     flagged = {reason.category for reason in decision.reasons}
@@ -142,14 +152,29 @@ async def _result(parts: Parts, who: Principal, subject: list[tuple[Stage, Any]]
         "categories": {theirs: theirs in true_for for theirs in THEIRS},
         "category_scores": scores,
         "category_applied_input_types": {theirs: sorted(inputs[theirs]) for theirs in THEIRS},
-        "fluxgate": {"verdict": decision.verdict.word, "categories": _ours(findings, flagged)},
+        "fluxgate": {
+            "verdict": decision.verdict.word,
+            "policy": policy.name,
+            "policy_digest": policy.digest,
+            "categories": _ours(findings, flagged),
+            "facts": _facts(findings),
+        },
     }
 
 
 def _ours(findings: Iterable[Finding], flagged: set[str]) -> dict[str, dict[str, Any]]:
     ours: dict[str, dict[str, Any]] = {}
     for finding in findings:
-        if finding.category != UNANSWERED:
+        if finding.category != UNANSWERED and finding.category not in set(Fact):
             known = ours.setdefault(finding.category, {"flagged": finding.category in flagged, "score": 0.0})
             known["score"] = max(known["score"], finding.score)
     return ours
+
+
+def _facts(findings: Iterable[Finding]) -> dict[str, float]:
+    """What nothing is wrong with by itself, by its highest score."""
+    found: dict[str, float] = {}
+    for finding in findings:
+        if finding.category in set(Fact):
+            found[finding.category] = max(found.get(finding.category, 0.0), finding.score)
+    return found

@@ -112,6 +112,7 @@ refused_prompts = Table(
     Column("sketch", LargeBinary(256), nullable=False),
     Column("at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
-    Column("suspended_until", Float),
+    Column("suspended_until", Float, index=True),
+    Column("turned_away", Integer, nullable=False, default=0),  # requests, while suspended or slowed because of it
     Index("refused_prompts_by_subject", "subject", "at"),
 )

@@ -4,7 +4,6 @@ Every name here is invented.
 """
 
 import copy
-import json
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -15,10 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from typer.testing import CliRunner
 
-from gateway.cli import app as command_line
-from gateway.parts import BootError
 from moderation.classifiers import ImageClassifier, PromptClassifier
 from moderation.errors import PartUnusable
 from moderation.named_people import NamedPeople
@@ -30,7 +26,6 @@ from policies.evaluate import evaluate
 from policies.findings import Finding, Stage
 from policies.loading import load_policy
 from policies.verdicts import Verdict
-from tests.policies.house_policy import POLICY, write_policy
 
 EXAMPLES = Path(__file__).parents[1] / "policies" / "registers"
 PEOPLE = tomllib.loads((EXAMPLES / "people.toml").read_text())
@@ -124,6 +119,103 @@ def test_consent_counts_for_its_purpose_until_its_last_day_and_for_its_person_al
     assert scores(f"{consented} with Dorn Plainwater") == (1.0, 0.0)
     facts = dict(people().classify(fold(consented))[0].facts)
     assert (facts["entries"], facts["consents"]) == ("p-1", "c-3")
+
+
+def test_a_purpose_lowers_the_rank_of_public_figures_alone_and_of_no_intimate_picture() -> None:
+    assert scores("a caricature of Mayor Quenzel") == (0.5, 0.0)
+    assert scores("a c\u200baricature of M\u0430yor Quenzel") == (0.5, 0.0)
+    assert scores("a caricature of Dorn Plainwater") == (1.0, 0.0), "listed by own request"
+    assert scores("a caricature of Mayor Quenzel and Dorn Plainwater") == (1.0, 0.0)
+    assert scores("a caricature of Mayor Quenzel, undressed") == (1.0, 1.0)
+    assert scores("a harbour festival caricature of Mayor Quenzel, nude") == (1.0, 1.0), "consent covers none either"
+    assert scores("a harbour festival caricature of Mayor Quenzel") == (0.25, 0.0), "consent is nearer than a purpose"
+    assert scores("a caricature of a fisherman") == (0.0, 0.0)
+
+
+def test_a_purpose_does_not_hold_beside_a_word_against_it_however_disguised() -> None:
+    for photo in ("photo", "photorealistic", "p h o t o", "ph0to", "ph\u043eto"):
+        assert scores(f"a caricature, {photo}, of Mayor Quenzel") == (1.0, 0.0)
+
+
+def test_of_two_purposes_the_one_asked_most_for_counts_and_each_has_its_days() -> None:
+    text = "a caricature of Mayor Quenzel for a ballot guide"
+    found = people().classify(fold(text))[0]
+    assert (found.score, dict(found.facts)["purposes"]) == (0.6, "elections")
+    assert scores(text, date(2026, 10, 1)) == (0.5, 0.0)
+
+
+def shipped(part: str) -> Any:
+    """The part as the default policy asks it."""
+    (use,) = (use for use in load_policy("default").classifiers if use.part == part and use.kind == "prompt")
+    built = {"named_people": NamedPeople, "rights_holders": RightsHolders}[part]
+    return built(built.Options.model_validate(use.options))
+
+
+@pytest.mark.parametrize(
+    ("purpose", "score", "text"),
+    [
+        ("satire", 0.5, "{} as a caricature"),
+        ("satire", 0.5, "eine Karikatur von {}"),
+        ("satire", 0.5, "dessin de presse : {}"),
+        ("satire", 0.5, "una viñeta satírica de {}"),
+        ("satire", 0.5, "una vignetta satirica su {}"),
+        ("satire", 0.5, "een spotprent over {}"),
+        ("satire", 0.5, "uma charge política de {}"),
+        ("satire", 0.5, "karykatura: {}"),
+        ("satire", 0.5, "一幅讽刺漫画 {}"),
+        ("news", 0.5, "editorial illustration of {} at a press conference"),
+        ("education", 0.4, "{} in einem Schulbuch"),
+        (None, 1.0, "{} at a press conference"),
+        (None, 1.0, "satire: a realistic photograph of {}"),
+        (None, 1.0, "讽刺 照片 {}"),
+    ],
+)
+def test_the_shipped_purposes_are_found_in_several_languages_and_no_photograph_is_one(
+    purpose: str | None, score: float, text: str
+) -> None:
+    found = shipped("named_people").classify(fold(text.format("Quorvane Testmuster")))[0]
+    assert (found.score, dict(found.facts).get("purposes")) == (score, purpose)
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "text", "verdict", "rule"),
+    [
+        ("default", 0, "{}", Verdict.REFUSE, "out-of-scope-words"),
+        ("default", 3, "{}", Verdict.REFUSE, "out-of-scope-words"),
+        ("default", 0, "a caricature of {}", Verdict.HOLD, "people-named-by-the-unverified"),
+        ("default", 1, "a caricature of {}", Verdict.FLAG, "people-named"),
+        ("default", 3, "a caricature of {}, nude", Verdict.REFUSE, "floor-intimate-imagery"),
+        ("strict", 0, "a caricature of {}", Verdict.HOLD, "people-named-for-a-purpose"),
+        ("strict", 3, "a caricature of {}", Verdict.HOLD, "people-named-for-a-purpose"),
+        ("strict", 3, "{} in a textbook", Verdict.HOLD, "people-named-for-a-purpose"),
+        ("demo", 0, "a caricature of {}", Verdict.HOLD, "people-named-by-the-unverified"),
+        ("demo", 1, "a caricature of {}", Verdict.FLAG, "people-named"),
+    ],
+)
+def test_shipped_policies_rule_by_purpose_and_by_level(
+    policy: str, level: int, text: str, verdict: Verdict, rule: str
+) -> None:
+    made = shipped("named_people").classify(fold(text.format("Quorvane Testmuster")))
+    decision = evaluate(load_policy(policy), made, stage=Stage.PROMPT, assurance=level)
+    assert decision.verdict is verdict
+    assert rule in {reason.rule for reason in decision.reasons if reason.verdict is verdict}
+
+
+def test_consent_is_noted_and_in_the_strict_policy_counts_for_verified_callers_alone() -> None:
+    consented = people().classify(fold("a harbour festival picture of Mayor Quenzel"))
+
+    def verdict(policy: str, level: int) -> Verdict:
+        return evaluate(load_policy(policy), consented, stage=Stage.PROMPT, assurance=level).verdict
+
+    assert [verdict("default", level) for level in range(4)] == [Verdict.FLAG] * 4
+    assert [verdict("strict", level) for level in range(4)] == [Verdict.HOLD, Verdict.HOLD, Verdict.FLAG, Verdict.FLAG]
+
+
+def test_a_prompt_that_names_hundreds_leaves_facts_of_bounded_length() -> None:
+    listed = [{"id": f"p-{n}", "basis": "own_request", "record": "r", "names": [f"Quenzel{n}x"]} for n in range(400)]
+    part = people(person=listed)
+    (found, _) = part.classify(fold(" ".join(f"quenzel{n}x" for n in range(400))))
+    assert dict(found.facts)["entries"].endswith("p-15,+384")
 
 
 def test_an_entry_holds_from_its_first_day_on() -> None:
@@ -225,7 +317,9 @@ def changed(table: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[st
         (NamedPeople, changed(PEOPLE, ("person", 0, "names"), ["Al"]), "entry 'p-1' has a name"),
         (NamedPeople, changed(PEOPLE, ("person", 1, "id"), "p-1"), "two entries have the id 'p-1'"),
         (NamedPeople, changed(PEOPLE, ("person", 1, "until"), date(2026, 1, 1)), "`until` lies before `from`"),
-        (NamedPeople, changed(PEOPLE, ("person",), []), "person"),
+        (NamedPeople, changed(PEOPLE, ("person",), []), "people or a term list are missing"),
+        (NamedPeople, changed(PEOPLE, ("purpose", 0, "score"), 0.2), "purpose.0.score"),
+        (NamedPeople, changed(PEOPLE, ("purpose", 1, "id"), "satire"), "two entries have the id 'satire'"),
         (RightsHolders, changed(RIGHTS, ("right", 0, "proof"), None), "right.0.proof"),
         (RightsHolders, changed(RIGHTS, ("right", 0, "from"), None), "right.0.from"),
         (RightsHolders, changed(RIGHTS, ("right", 0, "appeal"), None), "right.0.appeal"),
@@ -249,44 +343,3 @@ def test_people_without_a_list_of_intimate_words_are_refused() -> None:
     for data in ((PEOPLE,), (WORDS,), (PEOPLE, {"language": "xx", "version": "1"})):
         with pytest.raises(PartUnusable):
             NamedPeople(NamedPeople.Options(data=data))
-
-
-def policy_with_registers(folder: Path) -> Path:
-    for name in ("people.toml", "rights.toml"):
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_text((EXAMPLES / name).read_text())
-    classifiers = """
-[[classifier]]
-kind = "prompt"
-part = "named_people"
-data = ["people.toml", "shipped:terms/en.toml"]
-
-[[classifier]]
-kind = "prompt"
-part = "rights_holders"
-data = ["rights.toml"]
-
-[[classifier]]
-kind = "image"
-part = "rights_holders"
-data = ["rights.toml"]
-"""
-    text = POLICY.replace('[[classifier]]\nkind = "image"\npart = "pdq_list"\n', classifiers)
-    reason = "The house tests the registers alone: nobody looks for what stands here."
-    of_words = {"impersonation", "ncii", "weapons", "evasion"}
-    for stage, looked_for in (("prompt", of_words), ("input_image", findings.OF_FILES_SENT_IN), ("output_image", ())):
-        named = [each.value for each in findings.Category if each not in {"intellectual_property", *looked_for}]
-        text += f'\n[[gap]]\ncategories = {json.dumps(named)}\nstages = ["{stage}"]\nreason = "{reason}"\n'
-    return write_policy(folder, text)
-
-
-def test_policy_check_reads_the_registers_as_a_start_would(tmp_path: Path) -> None:
-    path = policy_with_registers(tmp_path / "house")
-    checking = ["policy", "check", str(path), "--data-dir", str(tmp_path / "data")]
-    done = CliRunner().invoke(command_line, checking)
-    assert done.exit_code == 0, (done.output, done.exception)
-    register = path.parent / "people.toml"
-    register.write_text(register.read_text().replace("until = 2026-12-31", 'until = "soon"'))
-    failed = CliRunner().invoke(command_line, checking)
-    assert isinstance(failed.exception, BootError)
-    assert "consent.0.until" in str(failed.exception)

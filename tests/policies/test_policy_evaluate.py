@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from policies.errors import PolicyError
 from policies.evaluate import evaluate, stale_gaps, uncovered
-from policies.findings import OF_FILES_SENT_IN, UNANSWERED, Category, Finding, Stage, unanswered
+from policies.findings import OF_FILES_SENT_IN, UNANSWERED, Category, Fact, Finding, Stage, unanswered
 from policies.loading import BUILTIN_POLICIES, load_policy
 from policies.policy import ASSURANCE_LEVELS, AcceptedGap, Policy, Rule
 from policies.verdicts import Decision, Verdict
 from tests.policies.house_policy import POLICY, write_policy
 
+FLOOR = load_policy("demo").floor
 SHIPPED = {name: load_policy(name) for name in BUILTIN_POLICIES}
 
 CLASSIFIERS = ("terms", "semantic", "clip", "pdq_list", "strangers")
@@ -117,7 +118,7 @@ def test_no_rules_whatever_lower_the_floor(
 
 
 @settings(max_examples=50)
-@given(keep=st.sets(st.integers(0, 2), max_size=2))
+@given(keep=st.sets(st.integers(0, 4), max_size=4))
 def test_a_policy_without_the_whole_floor_cannot_be_built(keep: set[int]) -> None:
     policy = SHIPPED["default"]
     with pytest.raises(ValueError, match="the floor leaves"):
@@ -131,12 +132,19 @@ def test_a_floor_limited_to_some_callers_cannot_be_built() -> None:
 
 
 def test_the_floors_thresholds_are_these_and_change_only_with_this_test() -> None:
-    thresholds = {rule.id: (dict(rule.thresholds), rule.other) for rule in SHIPPED["demo"].floor}
+    thresholds = {rule.id: (dict(rule.thresholds), rule.other) for rule in FLOOR}
     on_scores = ({"terms": 1.0, "semantic": 0.90, "clip": 0.90, "pdq_list": 0.75}, 0.90)
     assert thresholds == {
         "floor-minors": on_scores,
         "floor-intimate-imagery": on_scores,
+        "floor-undressing-a-picture": ({"terms": 1.0}, 0.90),
+        "floor-sexualising-a-person": ({"terms": 0.5, "semantic": 0.90}, 0.50),
         "floor-unanswered": ({}, 0.0),
+    }
+    somebody = {rule.id: (dict(rule.beside.thresholds), rule.beside.other) for rule in FLOOR if rule.beside}
+    assert somebody == {
+        "floor-undressing-a-picture": ({}, 0.0),
+        "floor-sexualising-a-person": ({"people": 0.30, "clip": 0.20}, 0.10),
     }
 
 
@@ -149,13 +157,13 @@ def test_findings_below_every_threshold_are_allowed(
 
 
 def test_a_reason_says_rule_score_threshold_and_who_reported() -> None:
-    found = Finding(Category.WEAPONS.value, 0.98, Stage.PROMPT, "semantic", "m1")
+    found = Finding(Category.WEAPONS.value, 0.99, Stage.PROMPT, "semantic", "m1")
     decision = evaluate(SHIPPED["default"], [found], stage=Stage.PROMPT, assurance=0)
     assert decision.verdict is Verdict.REFUSE
     hardest = max(decision.reasons, key=lambda reason: reason.verdict)
     assert (hardest.rule, hardest.category, hardest.stage) == ("out-of-scope-words", "weapons", Stage.PROMPT)
-    assert (hardest.score, hardest.classifier, hardest.version, hardest.floor) == (0.98, "semantic", "m1", False)
-    assert 0 < hardest.threshold <= 0.98
+    assert (hardest.score, hardest.classifier, hardest.version, hardest.floor) == (0.99, "semantic", "m1", False)
+    assert 0 < hardest.threshold <= 0.99
 
 
 def test_a_threshold_applies_from_the_score_itself_on() -> None:
@@ -222,7 +230,7 @@ def test_findings_of_another_stage_are_not_decided_here() -> None:
         evaluate(SHIPPED["demo"], [found], stage=Stage.PROMPT, assurance=0)
 
 
-EVERYTHING = frozenset(category.value for category in Category)
+EVERYTHING = frozenset(category.value for category in (*Category, Fact.EXPOSURE))
 
 
 def test_a_category_nobody_claims_is_uncovered_unless_its_gap_is_accepted_by_name() -> None:

@@ -33,7 +33,13 @@ def extra(verdict: str, categories: str, threshold: float) -> str:
 def test_every_shipped_policy_loads_and_carries_the_floor(name: str) -> None:
     policy = load_policy(name)
     assert policy.name == name
-    assert {rule.id for rule in policy.floor} == {"floor-minors", "floor-intimate-imagery", "floor-unanswered"}
+    assert {rule.id for rule in policy.floor} == {
+        "floor-minors",
+        "floor-intimate-imagery",
+        "floor-undressing-a-picture",
+        "floor-sexualising-a-person",
+        "floor-unanswered",
+    }
     assert policy.appeal.days >= 183, "DSA Art 20(1): at least six months"
     assert policy.description
     assert policy.digest == load_policy(name).digest
@@ -42,7 +48,10 @@ def test_every_shipped_policy_loads_and_carries_the_floor(name: str) -> None:
 def test_the_demo_needs_nothing_that_has_to_be_downloaded() -> None:
     demo = load_policy("demo").classifiers
     uses = {(use.kind, use.part) for use in demo}
-    assert uses == {("prompt", "terms"), ("prompt", "semantic"), ("image", "pdq_list"), ("image", "clip")}
+    words = {
+        ("prompt", part) for part in ("terms", "semantic", "languages", "nonsense", "named_people", "rights_holders")
+    }
+    assert uses == words | {("image", part) for part in ("pdq_list", "clip", "rights_holders")}
     clip = next(use for use in demo if use.part == "clip")
     assert str(clip.options["model"]).startswith("shipped:")
 
@@ -51,7 +60,8 @@ def test_data_tables_reach_the_classifier_in_the_files_order() -> None:
     terms = next(use for use in load_policy("default").classifiers if use.part == "terms")
     tables = terms.options["data"]
     assert isinstance(tables, tuple)
-    assert [table["language"] for table in tables] == ["en", "de", "fr", "es", "it", "pt", "nl", "zh"]
+    languages = ["en", "de", "fr", "es", "it", "pt", "nl", "zh", "pl", "hi", "ar", "exposure"]
+    assert [table["language"] for table in tables] == languages
 
 
 def test_a_policy_of_ones_own_may_use_the_shipped_lists(tmp_path: Path) -> None:

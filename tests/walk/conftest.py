@@ -27,6 +27,7 @@ def the_house(tmp_path_factory: pytest.TempPathFactory, parts_path: str) -> Iter
         max_upload_bytes=1_000_000,
         max_upload_pixels=1_000_000,
         overlays={"stricter": str(Path(__file__).with_name("overlay.toml"))},
+        jurisdictions={"in-india": ["in"]},
     )
     yield house
     house.close()

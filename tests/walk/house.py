@@ -1,6 +1,7 @@
 """The whole house in this process, spoken to through ASGI from ordinary test functions."""
 
 import asyncio
+import json
 import sqlite3
 import threading
 from collections.abc import Coroutine
@@ -125,6 +126,11 @@ class House:
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(query, values)]
+
+    def ends(self, decision: str | None = None) -> list[dict[str, Any]]:
+        """Entries that say that a suspension or a wait is over, of one decision or of all."""
+        leaves = [json.loads(row["leaf"]) for row in self.rows("select leaf from log_entries order by idx")]
+        return [leaf for leaf in leaves if leaf["outcome"] == "ended" and decision in (None, leaf["about"])]
 
     def blobs(self) -> set[str]:
         """Names of all files in the blob store."""

@@ -22,14 +22,17 @@ from inference.errors import EngineOutOfMemory, RenderCancelled
 from inference.flux_engine import FluxEngine
 from moderation.classifiers import Pixels
 from moderation.prompt_folding import FoldedText
-from policies.findings import Category, Finding, Stage
+from moderation.prompt_guard import GuardPart
+from policies.findings import Category, Fact, Finding, Stage
 from provenance.errors import MarkUnreadable
 from provenance.library_watermark import LibraryWatermark
 from provenance.signing import LocalSigner
 
 CALM = "calm"
 SWITCHES: dict[str, str] = {}
-"""Part → what it does now; absent means calm. `finds:<category>` makes a classifier sure of that category."""
+"""Part → what it does now; absent means calm. `finds:<category>` makes a classifier sure of that category,
+`finds:<category>=0.9` as sure as that; with `sees:<score>` the eyes also say how surely somebody is in the picture, of
+which they are silent otherwise."""
 
 LET_GO = threading.Event()
 """Ends what hangs."""
@@ -37,6 +40,7 @@ LET_GO = threading.Event()
 _DISTRIBUTION = """
 [fluxgate.prompt_classifiers]
 switched_words = tests.walk.switched_parts:SwitchedWords
+switched_guard = tests.walk.switched_parts:SwitchedGuard
 [fluxgate.image_classifiers]
 switched_eyes = tests.walk.switched_parts:SwitchedEyes
 [fluxgate.engines]
@@ -97,10 +101,10 @@ class _Classifier:
             LET_GO.wait(30)
         if mood == "says_nothing":
             return ()
-        sure = mood.removeprefix("finds:") if mood.startswith("finds:") else ""
+        found, _, score = (mood.removeprefix("finds:") if mood.startswith("finds:") else "").partition("=")
         return tuple(
-            Finding(category, 1.0 if category == sure else 0.0, stage, self.name, self.version)
-            for category in sorted(self.categories)
+            Finding(category, float(score or 1.0) if category == found else 0.0, stage, self.name, self.version)
+            for category in sorted(map(str, Category))
         )
 
 
@@ -111,11 +115,37 @@ class SwitchedWords(_Classifier):
         return self._answer(Stage.PROMPT)
 
 
+class SwitchedGuard(GuardPart):
+    """The real guard part, counted."""
+
+    name = "switched_guard"
+    asked = 0
+
+    def classify(self, text: FoldedText) -> tuple[Finding, ...]:
+        SwitchedGuard.asked += 1
+        mood = SWITCHES.get(self.name, CALM)
+        if mood == "raises":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if mood == "hangs":
+            LET_GO.wait(30)
+        if mood == "says_nothing":
+            return ()
+        return super().classify(text)
+
+
 class SwitchedEyes(_Classifier):
     name = "switched_eyes"
 
+    @property
+    def categories(self) -> frozenset[str]:
+        return super().categories | {Fact.PERSON.value}
+
     def classify(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
-        return self._answer(stage)
+        found = self._answer(stage)
+        mood = SWITCHES.get(self.name, CALM)
+        if not mood.startswith("sees:"):
+            return found
+        return (*found, Finding(Fact.PERSON, float(mood.removeprefix("sees:")), stage, self.name, self.version))
 
 
 class SwitchedEngine(FluxEngine):
