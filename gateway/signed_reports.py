@@ -67,6 +67,6 @@ def check_report(folder: Path, vkey: str) -> datetime:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Hex SHA-256 by name of every file of the report, names rising."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != RECEIPT)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    """Hex SHA-256 by path of every file of the report, those in folders too, paths rising."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in sorted(files) if name != RECEIPT}

@@ -292,10 +292,12 @@ def test_a_signed_report_is_checked_and_every_change_of_it_is_found(tmp_path: Pa
         ran = run(*check)
         assert (ran.exit_code, "report.md" in ran.stderr) == (1, True)
     (report / "report.md").write_bytes(kept)
-    (report / "more.md").write_text("one file more")
-    assert run(*check).exit_code == 1
-    (report / "more.md").unlink()
-    assert run(*check).exit_code == 0
+    (report / "in").mkdir()
+    for more in (report / "more.md", report / "in" / "more.md"):
+        more.write_text("one file more")
+        assert run(*check).exit_code == 1
+        more.unlink()
+        assert run(*check).exit_code == 0
     (report / "receipt.json").unlink()
     assert run(*check).exit_code == 1
 

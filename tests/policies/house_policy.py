@@ -41,6 +41,19 @@ categories = [{ALL_CATEGORIES}]
 level = "sure"
 """
 
+RIGHTS = """
+[[classifier]]
+kind = "prompt"
+part = "rights_holders"
+data = ["rights.toml"]
+
+[[classifier]]
+kind = "image"
+part = "rights_holders"
+data = ["rights.toml"]
+"""
+"""Classifiers of words and pictures by a register `rights.toml` beside the policy."""
+
 WORDS = """
 language = "en"
 version = "1"

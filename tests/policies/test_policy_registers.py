@@ -12,7 +12,7 @@ from policies.evaluate import evaluate
 from policies.findings import OF_FILES_SENT_IN, Category, Finding, Stage
 from policies.loading import BUILTIN_POLICIES, load_policy
 from policies.verdicts import Verdict
-from tests.policies.house_policy import POLICY, write_policy
+from tests.policies.house_policy import POLICY, RIGHTS, write_policy
 
 EXAMPLES = Path(__file__).with_name("registers")
 
@@ -55,18 +55,8 @@ def policy_with_registers(folder: Path) -> Path:
 kind = "prompt"
 part = "named_people"
 data = ["people.toml", "shipped:terms/en.toml"]
-
-[[classifier]]
-kind = "prompt"
-part = "rights_holders"
-data = ["rights.toml"]
-
-[[classifier]]
-kind = "image"
-part = "rights_holders"
-data = ["rights.toml"]
 """
-    text = POLICY.replace('[[classifier]]\nkind = "image"\npart = "pdq_list"\n', classifiers)
+    text = POLICY.replace('[[classifier]]\nkind = "image"\npart = "pdq_list"\n', classifiers + RIGHTS)
     text = text.replace('data = ["words.toml"]', 'data = ["words.toml", "shipped:terms/exposure.toml"]')
     reason = "The house tests the registers alone: nobody looks for what stands here."
     of_words = {"impersonation", "ncii", "weapons", "evasion"}

@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 from gateway.rulebook import Rulebook
 from moderation.pdq import pdq
 from tests.inference.tiny_models import save_klein
+from tests.policies.house_policy import RIGHTS
 from tests.walk import independent
 from tests.walk.dialogues import DIALOGUES, Dialogue, OpenAI
 from tests.walk.house import HARMLESS, POLICY, SIZE, House, walk_settings
@@ -63,20 +64,7 @@ kind = "picture"
 """
 
 
-CLASSIFIERS = """
-[[classifier]]
-kind = "prompt"
-part = "rights_holders"
-data = ["rights.toml"]
-
-[[classifier]]
-kind = "image"
-part = "rights_holders"
-data = ["rights.toml"]
-
-[levels.sure]
-rights_holders = 0.75
-"""
+CLASSIFIERS = RIGHTS + "\n[levels.sure]\nrights_holders = 0.75\n"
 
 DRAWN = {"seed": 11}
 
