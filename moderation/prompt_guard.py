@@ -73,9 +73,9 @@ class GuardPart:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise PartUnusable(self.name, "model", "its config.json cannot be read", "Give a whole folder") from error
-        # Llama Guard 4 can look at pictures too; its weights belong to another class, which reads words alike.
+        # Llama Guard 4 can look at pictures too; its weights belong to another class, whose language model reads words.
         sees = str((getattr(config, "architectures", None) or [""])[0]).endswith("ForConditionalGeneration")
-        self._model = open_weights(
+        model = open_weights(
             self.name,
             AutoModelForImageTextToText if sees else AutoModelForCausalLM,
             folder,
@@ -83,6 +83,7 @@ class GuardPart:
             device=options.device,
             local_files_only=True,
         )
+        self._model = _reader_of_words(model) if sees else model
         family = self._family
         guidelines = [(each.guideline, each.categories) for each in family.questions] or [("", family.categories)]
         self._questions = [
@@ -90,6 +91,7 @@ class GuardPart:
             for guideline, categories in guidelines
         ]
         self._unsafe, self._safe = _first_tokens(self._tokenizer, family)
+        self._ends = _ends(model, self._tokenizer)
         positions = getattr(config.get_text_config(), "max_position_embeddings", options.window_tokens)
         self._room = min(options.window_tokens, positions) - WHITE_SPACE - LIST_TOKENS
         self._options = options
@@ -153,11 +155,10 @@ class GuardPart:
     def _listed(self, answer: "_Answer") -> Categories | None:
         """The categories of the codes on the second line; None if it is cut, or not made of known codes."""
         answer.say(max(self._unsafe, key=lambda number: float(answer.probabilities[number])))
-        ends = _ends(self._model, self._tokenizer)
         said = [answer.said[-1]]
         for _ in range(LIST_TOKENS):
             following = answer.likeliest()
-            if following in ends:
+            if following in self._ends:
                 break
             said.append(following)
             answer.say(following)
@@ -186,8 +187,8 @@ class _Answer:
 
     def _pass(self, tokens: list[int]) -> None:
         ids = torch.tensor([tokens], device=self._model.device)
-        out = self._model(input_ids=ids, past_key_values=self._memory, use_cache=True, logits_to_keep=1)
-        self._memory = out.past_key_values
+        out = self._model(input_ids=ids, cache=self._memory, use_cache=True, logits_to_keep=1)
+        self._memory = out.cache
         self.probabilities = torch.softmax(out.logits[0, -1].float(), dim=0).cpu()
 
     def likeliest(self) -> int:
@@ -198,6 +199,12 @@ class _Answer:
         """Goes on as if `token` had been said."""
         self.said.append(token)
         self._pass([token])
+
+
+def _reader_of_words(model: Any) -> Any:
+    """The language model inside a model that sees, where it can answer by itself: the rest never gets an image."""
+    inner = getattr(model, "language_model", None)
+    return inner if inner is not None and inner.get_output_embeddings() is not None else model
 
 
 def _family(options: GuardPart.Options) -> Family:

@@ -1,6 +1,7 @@
 """Shared fixtures; every test runs offline and without a GPU."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,6 +19,7 @@ hypothesis.settings.register_profile("house", deadline=None, suppress_health_che
 hypothesis.settings.load_profile("house")
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+VECTORS = Path(__file__).parent / "conformance" / "vectors"
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,22 @@ def shared_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"{DATA} is not here: this test needs the public data folder")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The conformance vectors that come with the repository."""
+    return VECTORS
+
+
+@pytest.fixture(scope="session")
+def published() -> Callable[[Path | str], Path]:
+    """Where a published file is: with the repository, else in the public data folder; skips, by name, without both."""
+
+    def find(path: Path | str) -> Path:
+        for root in (VECTORS, DATA):
+            if (root / path).exists():
+                return root / path
+        pytest.skip(f"{path} is not here: this test needs the public data folder")
+
+    return find

@@ -9,8 +9,6 @@ from provenance.log.checkpoints import CheckpointInvalid, CheckpointSigner, LogK
 from provenance.log.merkle import Frontier, leaf_hash, root_of
 from provenance.log.tiles import TileInvalid, bundle, bundle_path, levels, read_bundle, tile_path, tiles_at
 
-pytestmark = pytest.mark.data
-
 # The published key pair of that test log (transparency-dev/tessera, testdata/build_log.sh).
 PRIVATE = "PRIVATE+KEY+example.com/log/testdata+33d7b496+AeymY/SZAX0jZcJ8enZ5FY1Dz+wTML2yWSkK+9DSF3eg"
 VKEY = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
@@ -18,8 +16,8 @@ SIZE = 15
 
 
 @pytest.fixture(scope="module")
-def log(shared_data):
-    with tarfile.open(shared_data / "tlog_tiles_vectors" / "tessera_testdata.tar.gz") as archive:
+def log(vectors):
+    with tarfile.open(vectors / "tlog_tiles_vectors" / "tessera_testdata.tar.gz") as archive:
         files = [each for each in archive.getmembers() if each.isfile()]
         return {each.name.partition("/log/")[2]: archive.extractfile(each).read() for each in files}
 

@@ -119,7 +119,7 @@ def save_guard(folder: Path, kind: str, cases: Iterable[Case], *, template: str 
     model = untrained(kind)
     end = words.convert_tokens_to_ids("<|eot_id|>")
     train(
-        model,
+        model.language_model if kind == "llama4" else model,
         [
             (Frame(words, prompt, ()).tokens(text), [*words(lead + said, add_special_tokens=False)["input_ids"], end])
             for prompt, text, said in cases

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,8 @@ EXPECTED = {
     READING / "legacy_ingredient_hash.jpg": (VALID, {UNTRUSTED}),
 }
 
+Published = Callable[[Path | str], Path]
+
 RENAMED = {  # codes of the makers' reports of 2022 that today's readers say otherwise, or say as information
     "claim.missing": "ingredient.manifest.missing",
     "timeStamp.mismatch": None,
@@ -82,12 +85,11 @@ def test_no_public_file_is_left_out(shared_data: Path) -> None:
     assert found == set(EXPECTED)
 
 
-@pytest.mark.data
 @each_file
-def test_public_test_files_read_as_their_makers_say(shared_data: Path, path: Path) -> None:
+def test_public_test_files_read_as_their_makers_say(published: Published, path: Path) -> None:
     state, codes = EXPECTED[path]
 
-    credential = ManifestReader("").read((shared_data / path).read_bytes(), "image/jpeg")
+    credential = ManifestReader("").read(published(path).read_bytes(), "image/jpeg")
 
     assert (credential.state, set(credential.codes)) == (state, codes)
     assert not credential.signer_trusted
@@ -108,22 +110,20 @@ def test_every_error_in_a_makers_report_is_reported(shared_data: Path, name: str
     assert state is VALID or wanted or name.startswith("truepic")
 
 
-@pytest.mark.data
 @each_file
-def test_no_foreign_file_is_taken_for_ours(shared_data: Path, gateway: Gateway, path: Path) -> None:
+def test_no_foreign_file_is_taken_for_ours(published: Published, gateway: Gateway, path: Path) -> None:
     state, _ = EXPECTED[path]
 
     for parts in (gateway.verifying(), gateway.without_records()):
-        report = verify(parts, (shared_data / path).read_bytes())
+        report = verify(parts, published(path).read_bytes())
 
         assert report.verdict is (Verdict.NOT_FOUND if state is NONE else Verdict.FOREIGN)
         assert report.exit_code == 1
 
 
-@pytest.mark.data
-def test_a_reader_given_their_anchors_trusts_them(shared_data: Path) -> None:
-    settings = json.loads((shared_data / FIXTURES / "trust_config_test_settings.json").read_text())
-    file = (shared_data / FIXTURES / "C.jpg").read_bytes()
+def test_a_reader_given_their_anchors_trusts_them(published: Published) -> None:
+    settings = json.loads(published(FIXTURES / "trust_config_test_settings.json").read_text())
+    file = published(FIXTURES / "C.jpg").read_bytes()
 
     credential = ManifestReader(settings["trust"]["trust_anchors"]).read(file, "image/jpeg")
 

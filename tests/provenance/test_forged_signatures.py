@@ -81,12 +81,11 @@ def test_our_certificate_beside_a_signature_made_over_it_with_another_key_is_not
     assert not report.credential.signer_trusted
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("header", ["sigTst", "sigTst2"])
 def test_a_time_stamp_from_another_signature_is_reported_and_gives_no_time(
-    shared_data: Path, gateway: Gateway, file: SealedImage, header: str
+    vectors: Path, gateway: Gateway, file: SealedImage, header: str
 ) -> None:
-    fixture = shared_data / "c2pa_python_fixtures/C_with_CAWG_data.jpg"
+    fixture = vectors / "c2pa_python_fixtures/C_with_CAWG_data.jpg"
     token = _unprotected(manifest_store(fixture.read_bytes(), "image/jpeg"))["sigTst2"]
 
     _assert_reported(gateway, file, {header: token})
