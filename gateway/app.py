@@ -1,18 +1,20 @@
 """The FastAPI app from parts: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException as FastAPIHTTPException
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from gateway.api_page import api_page
 from gateway.asgi import Envelope
 from gateway.desk import Desk
-from gateway.dialects.dialect import Dialect
+from gateway.dialects.dialect import Dialect, speaker_at
 from gateway.jobs import Jobs
 from gateway.parts import build_part, part_names
 from gateway.problems import Problem
@@ -29,6 +31,21 @@ tamper-evident log, or it does not leave. Send your API key as `Authorization: B
 
 The mark in a picture does not discharge a deployer's own duty to label deep fakes (AI Act Art 50(4)).
 """
+
+
+_UNROUTED = {
+    404: ("not_found", "Not found", "There is no such route."),
+    405: ("method_not_allowed", "Method not allowed", "This route does not take this method."),
+}
+_UNREADABLE = ("invalid_request", "Request not usable", "The request cannot be read.")
+
+
+def _methods(routes: Iterable[BaseRoute], request: Request) -> set[str]:
+    """The methods that some route at this path takes: a path may have a route for each."""
+    there = (route for route in routes if isinstance(route, APIRoute))
+    return {
+        method for route in there if route.matches(request.scope)[0] is not Match.NONE for method in route.methods or ()
+    }
 
 
 def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAPI:
@@ -49,17 +66,22 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
 
     app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, **_NO_PAGES)
     app.state.desk = desk
-    for dialect in (*dialects, public):
-        app.include_router(dialect.router(desk))
+    routes: list[BaseRoute] = []
+    speakers = (*dialects, public)
+    for dialect in speakers:
+        router = dialect.router(desk)
+        routes += router.routes
+        app.include_router(router)
 
     @app.exception_handler(HTTPException)
     @app.exception_handler(FastAPIHTTPException)
     async def unrouted(request: Request, failure: HTTPException) -> Response:
-        known = {404: ("not_found", "There is no such route."), 405: ("method_not_allowed", "Not with this method.")}
-        code, detail = known.get(failure.status_code, ("invalid_request", "The request cannot be read."))
-        remedy = "See /docs for the routes there are."
-        problem = Problem(failure.status_code, code, str(failure.detail), detail, remedy=remedy)
-        return public.problem(problem, request)
+        code, title, detail = _UNROUTED.get(failure.status_code, _UNREADABLE)
+        problem = Problem(failure.status_code, code, title, detail, remedy="See /docs for the routes there are.")
+        response = speaker_at(request.url.path, speakers).problem(problem, request)
+        if failure.status_code == 405:
+            response.headers["Allow"] = ", ".join(sorted(_methods(routes, request)))
+        return response
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -6,7 +6,7 @@ Dialects translate. They reach the house only through here, so none can skip a s
 import asyncio
 import secrets
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from fastapi import Request
 from sqlalchemy import Row, select
 
 from gateway.auth.end_users import checked_end_user
-from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope
+from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope, sends_a_key
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.jobs import FINAL_STATES, Jobs
@@ -42,6 +42,8 @@ from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
 from provenance.labels import LabelDoesNotFit
 
+DEFAULT_STRENGTH = 0.6
+
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg"} | {
     name: f"image/{name}" for name in ("webp", "avif", "tiff")
 }
@@ -61,7 +63,7 @@ class Wish:
     output_format: str = "png"
     quality: int = 92
     upload: str | None = None
-    strength: float = 0.6
+    strength: float | None = None
     end_user: str | None = None
     mask: str | None = None
     references: tuple[str, ...] = ()
@@ -70,6 +72,20 @@ class Wish:
     label_corner: Corner = "top_right"
     label_language: str | None = None
     tolerance: int | None = None
+
+
+def _check_modes(request: ImageRequest, card: ModelCard, bad: Callable[[str, str, str], BadRequest]) -> None:
+    """Raises what `bad` makes of pictures that the model does not take, or not as many. It says how many it takes."""
+    one, others = bool(request.upload), len(request.references)
+    if one and "image" not in card.modes:
+        raise bad("upload", f"takes no image; got {1 + others}", "Leave it out, or choose another model")
+    if request.mask and "inpaint" not in card.modes:
+        raise bad("mask", "this model changes no region of its own", "Leave it out, or choose another model")
+    if others and "references" not in card.modes:
+        taken, remedy = ("one image", "Send one image") if one else ("no references", "Leave them out")
+        raise bad("references", f"takes {taken}; got {one + others}", f"{remedy}, or choose another model")
+    if others > MAX_REFERENCES:
+        raise bad("references", f"takes at most {MAX_REFERENCES} images; got {others}", "Send fewer")
 
 
 class Desk:
@@ -90,7 +106,7 @@ class Desk:
             if who is not None:
                 break
         else:
-            raise NotAuthenticated("missing_key")
+            raise NotAuthenticated("wrong_key_format" if sends_a_key(request.headers) else "missing_key")
         if scope not in who.scopes:
             raise NotPermitted(scope)
         try:
@@ -139,8 +155,13 @@ class Desk:
             raise bad("output_format", "is not a format made here", "Use png, jpeg, webp, avif or tiff")
         if not 1 <= wish.quality <= 100:
             raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
-        if not 0 < wish.strength <= 1:  # also refuses NaN
+        if wish.strength is not None and not 0 < wish.strength <= 1:  # also refuses NaN
             raise bad("strength", "is out of range", "Choose a number above 0, up to 1")
+        if wish.strength is not None and not (wish.upload and (card.uses_strength or wish.mask)):
+            why = (
+                "this model does not use it" if wish.upload else "belongs to an image to start from, and none was sent"
+            )
+            raise bad("strength", why, "Leave it out")
         if wish.tolerance not in (None, *TOLERANCES):
             raise bad("tolerance", "is out of range", "Choose 0, the strictest, to 6; without it, 2 counts")
         if wish.end_user is not None:
@@ -159,7 +180,7 @@ class Desk:
             media_type=MEDIA_TYPES[wish.output_format],
             quality=wish.quality,
             upload=wish.upload,
-            strength=wish.strength,
+            strength=wish.strength if wish.strength is not None else DEFAULT_STRENGTH,
             end_user=wish.end_user,
             mask=wish.mask,
             references=wish.references,
@@ -189,17 +210,9 @@ class Desk:
         least = self.parts.sealing.parts.watermarker.min_pixels
         if request.width * request.height < least:
             raise bad("width", f"the picture has fewer than {least} pixels, too few for a watermark", "Ask for more")
-        for field, asked, mode in (
-            ("upload", request.upload, "image"),
-            ("mask", request.mask, "inpaint"),
-            ("references", request.references, "references"),
-        ):
-            if asked and mode not in card.modes:
-                raise bad(field, "this model cannot work with it", "Leave it out, or choose another model")
+        _check_modes(request, card, bad)
         if request.mask and not request.upload:
             raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")
-        if len(request.references) > MAX_REFERENCES:
-            raise bad("references", "are too many", f"Send at most {MAX_REFERENCES}")
         languages = self.parts.sealing.labelling.languages
         if wish.label_language not in (None, *languages):
             raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(languages)}")

@@ -33,6 +33,15 @@ class NotFound(GatewayError):
         self.what = what
 
 
+class NotOffered(GatewayError):
+    """A route that other systems have and this one does not. `what`: in the plural; `remedy`: what to do instead."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}: not offered")
+        self.what = what
+        self.remedy = remedy
+
+
 class LinkExpired(GatewayError):
     """A signed link is past its time or was changed."""
 

@@ -20,6 +20,7 @@ from gateway.errors import (
     LeaseLost,
     LinkExpired,
     NotFound,
+    NotOffered,
     QueueIsFull,
     RetrySlowed,
     ScreeningUnanswered,
@@ -151,6 +152,10 @@ _INTERNAL = Problem(500, "internal_error", "Internal error", "Something went wro
 
 _KEYS = {
     "missing_key": ("No API key was sent.", "Send `Authorization: Bearer fg_…`."),
+    "wrong_key_format": (
+        "What was sent as an API key is not a Fluxgate key.",
+        "Send `Authorization: Bearer fg_…`, with a key that the operator of this gateway made.",
+    ),
     "invalid_key": ("This API key is not known here.", "Check the key, or ask the operator for one."),
     "expired_key": ("This API key has expired.", "Ask the operator to rotate it."),
     "revoked_key": ("This API key was revoked.", "Ask the operator for another."),
@@ -167,6 +172,7 @@ def documented() -> tuple[Problem, ...]:
         UnreadableImage("data", "problem", "remedy"),
         BodyTooLarge(0),
         NotFound("prediction"),
+        NotOffered("Variations", "remedy"),
         RateLimited(1, "key", RateState((), False)),
         BudgetExhausted(1, "image-budget", RateState((), False)),
         RetrySlowed(1),
@@ -235,6 +241,14 @@ def problem_of(failure: BaseException) -> Problem:
             )
         case NotFound():
             return Problem(404, "not_found", "Not found", f"There is no such {failure.what} of yours here.")
+        case NotOffered():
+            return Problem(
+                400,
+                "not_offered",
+                "Not offered here",
+                f"{failure.what} are not offered here.",
+                remedy=failure.remedy,
+            )
         case RateLimited():
             return Problem(
                 429,

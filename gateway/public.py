@@ -11,6 +11,7 @@ from gateway import telemetry
 from gateway.auth.identity import Scope
 from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
+from gateway.dialects.openai_errors import openai_error
 from gateway.errors import NotFound
 from gateway.labelling import describe_labels
 from gateway.limits import public_limiter, public_rate
@@ -28,10 +29,12 @@ _FILE_HEADERS = {"Cache-Control": "private, no-transform", "X-Content-Type-Optio
 
 
 class Public:
-    """RFC 9457 problem documents; otherwise routes like any dialect's."""
+    """RFC 9457 problem documents; otherwise routes like any dialect's. Below `/v1`, where OpenAI's clients ask too,
+    they also carry the `error` that these read."""
 
     name = "public"
     version = "1"
+    prefix = ""
 
     def problem(self, problem: Problem, request: Request) -> Response:
         """`application/problem+json`."""
@@ -45,6 +48,8 @@ class Public:
         document |= {
             name: value for name, value in (("field", problem.field), ("remedy", problem.remedy)) if value is not None
         }
+        if request.url.path.startswith("/v1/"):
+            document["error"] = openai_error(problem)
         return Response(orjson.dumps(document), problem.status, media_type="application/problem+json")
 
     def router(self, desk: Desk) -> APIRouter:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.auth.identity import NotAuthenticated, Principal
+from gateway.auth.identity import KEY_HEADERS, NotAuthenticated, Principal
 from gateway.auth.key_store import PREFIX, KeyRecord, KeyRefused, KeyStore, StoredKey, split_key
 
 __all__ = ["ApiKeys", "IdentityUnavailable", "KeyRecord", "KeyRefused", "KeyStore", "UnknownKey"]
@@ -21,7 +21,6 @@ __all__ = ["ApiKeys", "IdentityUnavailable", "KeyRecord", "KeyRefused", "KeyStor
 log = logging.getLogger("fluxgate.identity")
 
 _START = PREFIX + "_"
-_KEY_HEADERS = ("x-key", "x-api-key")  # Black Forest Labs' header; the usual one
 _FORCED_SPACING_SECONDS = 0.1
 _FORCED_WAIT_SECONDS = 2.0
 
@@ -184,7 +183,7 @@ def _presented(headers: Mapping[str, str]) -> str | None:
         credential = credential.strip()
         if credential.startswith(_START) and scheme.lower() == "bearer":
             return credential
-    for name in _KEY_HEADERS:
+    for name in KEY_HEADERS:
         value = headers.get(name)
         if value and value.startswith(_START):
             return value

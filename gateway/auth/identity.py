@@ -36,7 +36,7 @@ class Principal:
 
 
 class NotAuthenticated(Exception):
-    """The credentials name nobody. `code`: missing_key, invalid_key, expired_key or revoked_key."""
+    """The credentials name nobody. `code`: missing_key, wrong_key_format, invalid_key, expired_key or revoked_key."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -64,3 +64,15 @@ class IdentityProvider(Protocol):
     def close(self) -> None: ...
 
     async def identify_fresh(self, headers: Mapping[str, str], now: datetime) -> Principal | None: ...
+
+
+KEY_HEADERS = ("x-key", "x-api-key")
+"""Where keys come in beside `Authorization`: Black Forest Labs' header; the usual one."""
+
+
+def sends_a_key(headers: Mapping[str, str]) -> bool:
+    """Whether the caller sent any credential, of whatever kind: it is told apart from sending none."""
+    scheme, _, credential = headers.get("authorization", "").strip().partition(" ")
+    if credential or scheme.lower() not in ("", "bearer"):
+        return True
+    return any(headers.get(name, "").strip() for name in KEY_HEADERS)

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Request, Response
@@ -31,10 +31,14 @@ def receipt_header(outcome: Outcome) -> str:
 
 
 class Dialect(Protocol):
-    """One wire format. Found by entry point `fluxgate.dialects`; knows no other dialect."""
+    """One wire format. Found by entry point `fluxgate.dialects`; knows no other dialect.
+
+    `prefix`: every path below it is this dialect's, also one that is no route: `/v1`.
+    """
 
     name: str
     version: str
+    prefix: str
 
     def router(self, desk: Desk) -> APIRouter:
         """The routes, made with `route_class=speaking(self)` so that every error leaves in this dialect's shape."""
@@ -43,6 +47,12 @@ class Dialect(Protocol):
     def problem(self, problem: Problem, request: Request) -> Response:
         """`problem` in this dialect's shape."""
         ...
+
+
+def speaker_at(path: str, dialects: Iterable[Dialect]) -> Dialect:
+    """In whose shape an error at `path` leaves: the dialect with the longest prefix. One of them has the prefix ''."""
+    at = [dialect for dialect in dialects if f"{path}/".startswith(f"{dialect.prefix}/")]
+    return max(at, key=lambda dialect: len(dialect.prefix))
 
 
 def speaking(dialect: Dialect) -> type[APIRoute]:
@@ -71,6 +81,8 @@ def refusal(dialect: Dialect, failure: Exception, request: Request) -> Response:
     if problem.status >= 500:
         request.state.failure = failure  # for the access log: its type, never its words
     response = dialect.problem(problem, request)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     if isinstance(failure, LimitReached):
@@ -98,9 +110,14 @@ def _explained(kind: str, message: str, context: dict[str, Any]) -> tuple[str, s
             return "is missing", "Send it"
         case "extra_forbidden":
             return "is or holds no field of this request", "Remove it, or check its spelling"
+        case "none_required":
+            return "is not offered here", "Leave it out"
         case "json_invalid":
             return f"is not valid JSON ({context.get('error', 'syntax error')})", "Send one JSON object"
         case "union_tag_invalid":
             return "has a type that is none", "Send one of the documented types"
+        case "literal_error":
+            offered = context["expected"].replace("'", "").replace("False", "false").replace("True", "true")
+            return "has a value that is not offered here", f"Send {offered}, or leave it out"
         case _:
             return "has a value that cannot be used", message

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from gateway.auth.identity import Scope
 from gateway.desk import Desk, Wish
+from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
@@ -34,10 +35,8 @@ _EXAMPLES = {
 }
 
 
-class Input(LabelFields):
+class Input(LabelFields, WireBody):
     """What to draw. Sizes in pixels; absent fields take the model's defaults."""
-
-    model_config = ConfigDict(extra="forbid")
 
     prompt: str
     width: int | None = None
@@ -47,7 +46,7 @@ class Input(LabelFields):
     guidance_scale: float | None = None
     seed: int | None = Field(None, description="equal seeds give equal pixels")
     image: str | None = Field(None, description="`download_url` of an uploaded picture to start from")
-    strength: float = Field(0.6, description="how far to leave `image`: above 0, up to 1")
+    strength: float | None = Field(None, description="how far to leave `image`: above 0, up to 1; 0.6 by default")
     mask: str | None = Field(
         None,
         description="`download_url` of a mask for `image`, sent in with `purpose=mask`: open where white or holed",
@@ -70,17 +69,16 @@ class Flat(Input):
     model: str | None = None
 
 
-class Nested(BaseModel):
+class Nested(WireBody):
     """The nested form."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str | None = None
     input: Input
 
 
 def _form(body: Any) -> str:
-    return "nested" if isinstance(body, Nested) or (isinstance(body, dict) and "input" in body) else "flat"
+    nested = isinstance(body, Nested) or (isinstance(body, dict) and body.get("input") is not None)
+    return "nested" if nested else "flat"
 
 
 Either = Annotated[Annotated[Flat, Tag("flat")] | Annotated[Nested, Tag("nested")], Discriminator(_form)]
@@ -91,6 +89,7 @@ class Native:
 
     name = "native"
     version = "1"
+    prefix = "/api/v1"
 
     class Options(BaseModel):
         """Nothing to choose."""
@@ -106,7 +105,7 @@ class Native:
 
     def router(self, desk: Desk) -> APIRouter:
         """The six native routes."""
-        router = APIRouter(prefix="/api/v1", tags=["native"], route_class=speaking(self))
+        router = APIRouter(prefix=self.prefix, tags=["native"], route_class=speaking(self))
 
         @router.post("/model/generateImage", summary="Start a generation")
         async def generate(request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)]) -> Response:

@@ -13,22 +13,24 @@ from pydantic import BaseModel, ConfigDict
 from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
+from gateway.dialects.openai_errors import openai_error
 from gateway.dialects.openai_images import (
     EDIT_FORM,
     EXAMPLES,
     FIELDS,
-    MAX_FILES,
     GenerationBody,
+    counted_form,
     edit_body,
     edit_wishes,
     take_in,
+    told_quality,
     wishes,
 )
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
+from gateway.errors import NotOffered
 from gateway.exchange import Delivered, ImageRequest, Outcome
 from gateway.problems import Problem, problem_of_outcome
-
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+from inference.engines import ModelCard
 
 
 class OpenAI:
@@ -36,6 +38,7 @@ class OpenAI:
 
     name = "openai"
     version = "1"
+    prefix = "/v1"
 
     class Options(BaseModel):
         """Nothing to choose."""
@@ -51,26 +54,31 @@ class OpenAI:
 
     def router(self, desk: Desk) -> APIRouter:
         """Images, moderations, models."""
-        router = APIRouter(prefix="/v1", tags=["openai"], route_class=speaking(self))
+        router = APIRouter(prefix=self.prefix, tags=["openai"], route_class=speaking(self))
 
         @router.post("/images/generations", summary="Generate pictures")
         async def generations(
             request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)]
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wishes(body)]
+            orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wishes(body, desk.model(body.model))]
             return await _draw(desk, request, who, body, orders)
 
         @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
         async def edits(request: Request) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            async with request.form(max_files=MAX_FILES) as form:
+            async with counted_form(request) as form:
                 body, pictures, mask = edit_body(form)
-                wanted = edit_wishes(body, pictures, mask)
+                wanted = edit_wishes(body, desk.model(body.model), pictures, mask)
                 orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wanted]
                 await desk.not_suspended(who, orders[0].end_user)
                 orders = await take_in(desk, who, orders, pictures, mask)
             return await _draw(desk, request, who, body, orders)
+
+        @router.post("/images/variations", summary="Not offered: send the image and a prompt to the edits")
+        async def variations(request: Request) -> Response:
+            await desk.identify(request, Scope.GENERATE)
+            raise NotOffered("Variations of an image", "Send the image and a prompt to POST /v1/images/edits.")
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
         async def moderations(request: Request, body: ModerationBody) -> Response:
@@ -83,14 +91,19 @@ class OpenAI:
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
             await desk.identify(request, Scope.GENERATE)
-            owner = desk.parts.settings.provider
-            cards = [
-                {"id": card.id, "object": "model", "created": 0, "owned_by": owner}
-                for card in desk.parts.dispatcher.models
-            ]
+            cards = [_model(card, desk) for card in desk.parts.dispatcher.models]
             return _json({"object": "list", "data": cards})
 
+        @router.get("/models/{model:path}", summary="One served model, whose id may hold slashes")
+        async def model(request: Request, model: str) -> Response:
+            await desk.identify(request, Scope.GENERATE)
+            return _json(_model(desk.model(model), desk))
+
         return router
+
+
+def _model(card: ModelCard, desk: Desk) -> dict[str, Any]:
+    return {"id": card.id, "object": "model", "created": 0, "owned_by": desk.parts.settings.provider}
 
 
 async def _draw(
@@ -123,7 +136,7 @@ def _answer(
         "created": int(time.time()),
         "background": "opaque",
         "output_format": "jpeg" if body.output_format == "jpg" else body.output_format,
-        "quality": body.quality,
+        "quality": told_quality(body),
         "size": f"{orders[0].width}x{orders[0].height}",
         "data": [_picture(desk, request, body, outcome) for outcome in delivered],
         "usage": _no_usage(),
@@ -133,7 +146,7 @@ def _answer(
                 for number, outcome in enumerate(outcomes)
                 if isinstance(outcome, Delivered)
             ],
-            "stopped": [{"index": number, **_error(problem)} for number, problem in problems.items()],
+            "stopped": [{"index": number, **openai_error(problem)} for number, problem in problems.items()],
         },
     }
     response = _json(answer)
@@ -173,26 +186,10 @@ def _no_usage() -> dict[str, Any]:
 
 
 def _problem(problem: Problem) -> Response:
-    response = _json({"error": _error(problem)}, 400 if problem.status == 422 else problem.status)
+    response = _json({"error": openai_error(problem)}, 400 if problem.status == 422 else problem.status)
     if problem.final:
         response.headers["x-should-retry"] = "false"
     return response
-
-
-def _error(problem: Problem) -> dict[str, Any]:
-    stated = problem.statement
-    kind = "image_generation_user_error" if stated else _TYPES.get(problem.status)
-    error: dict[str, Any] = {
-        "message": f"{problem.detail} {problem.remedy}" if problem.remedy else problem.detail,
-        "type": kind or ("invalid_request_error" if problem.status < 500 else "server_error"),
-        "param": problem.field,
-        "code": problem.code,
-    }
-    if stated:
-        side = "input" if stated.stage in ("prompt", "input_image") else "output"
-        error["moderation_details"] = {"moderation_stage": side, "categories": list(stated.categories)}
-        error["statement_of_reasons"] = stated.to_dict()
-    return error
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

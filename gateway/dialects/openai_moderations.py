@@ -5,9 +5,10 @@ import base64
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field
+from pydantic import Discriminator, Field
 
 from gateway.auth.identity import Principal
+from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest, ScreeningUnanswered
 from gateway.statements import only_unanswered
 from gateway.wiring import Parts
@@ -52,24 +53,20 @@ THEIRS = (
 )
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Words(_Strict):
+class Words(WireBody):
     """A text part."""
 
     type: Literal["text"]
     text: str
 
 
-class ImageUrl(_Strict):
+class ImageUrl(WireBody):
     """A picture as a data: URL; no address is ever fetched."""
 
     url: str
 
 
-class Picture(_Strict):
+class Picture(WireBody):
     """A picture part."""
 
     type: Literal["image_url"]
@@ -79,7 +76,7 @@ class Picture(_Strict):
 Part = Annotated[Words | Picture, Discriminator("type")]
 
 
-class ModerationBody(_Strict):
+class ModerationBody(WireBody):
     """One text, several texts (a result each), or parts of one subject (one result)."""
 
     input: str | list[str] | list[Part]
@@ -148,7 +145,7 @@ async def _result(parts: Parts, who: Principal, policy: Policy, subject: list[tu
             inputs[theirs].add(applied[finding.stage])
     true_for = {theirs for ours in flagged for theirs in _COUNTERPART.get(ours, ())}
     return {
-        "flagged": decision.verdict > Verdict.ALLOW,
+        "flagged": bool(true_for),  # clients ask why: what has no counterpart is told under `fluxgate`
         "categories": {theirs: theirs in true_for for theirs in THEIRS},
         "category_scores": scores,
         "category_applied_input_types": {theirs: sorted(inputs[theirs]) for theirs in THEIRS},

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.desk import Desk
+from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.limits import public_limiter, public_rate
@@ -47,10 +48,8 @@ HintValue = Annotated[str | None, Query(alias="hintValue", max_length=1000)]
 Matches = list[dict[str, Any]]
 
 
-class BindingBody(BaseModel):
+class BindingBody(WireBody):
     """A soft binding: `value` in base64, as it stands in the assertion."""
-
-    model_config = ConfigDict(extra="forbid")
 
     alg: str = Field(max_length=200)
     value: str = Field(max_length=1000)
@@ -61,6 +60,7 @@ class SoftBinding:
 
     name = "soft_binding"
     version = "1"
+    prefix = ROOT
 
     class Options(BaseModel):
         """Nothing to choose."""

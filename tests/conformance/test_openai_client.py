@@ -166,13 +166,44 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI, transport: Countin
     assert transport.requests == 1
 
 
+def test_one_model_can_be_retrieved_though_its_id_holds_a_slash(client: openai.OpenAI) -> None:
+    # case R8
+    (model,) = client.models.list().data
+    assert "/" in model.id
+    assert client.models.retrieve(model.id) == model
+    with pytest.raises(openai.NotFoundError) as failed:
+        client.models.retrieve("gpt-image-2")
+    assert failed.value.code == "model_not_found"
+
+
+def test_variations_are_a_clear_and_final_no(client: openai.OpenAI, transport: Counting) -> None:
+    # case R8
+    with pytest.raises(openai.BadRequestError) as failed:
+        client.images.create_variation(image=b"a picture")
+    assert failed.value.code == "not_offered"
+    assert "/v1/images/edits" in failed.value.message
+    assert transport.requests == 1
+
+
+def test_a_route_that_is_not_there_shows_a_message(client: openai.OpenAI, transport: Counting) -> None:
+    # case R8
+    with pytest.raises(openai.NotFoundError) as failed:
+        client.embeddings.create(model="any", input="text")
+    assert failed.value.code == "not_found"
+    assert "no such route" in failed.value.message
+    assert transport.requests == 1
+
+
 def test_a_wrong_key_is_an_authentication_error(server: Server, transport: Counting) -> None:
     stranger = openai.OpenAI(
         api_key="sk-something", base_url=f"{server.url}/v1", http_client=httpx.Client(transport=transport)
     )
     with pytest.raises(openai.AuthenticationError) as failed:
         stranger.images.generate(prompt=HARMLESS)
-    assert failed.value.code == "missing_key"
+    # case R20
+    assert failed.value.code == "wrong_key_format"
+    assert "not a Fluxgate key" in failed.value.message
+    assert "sk-something" not in failed.value.message
     assert transport.requests == 1
 
 

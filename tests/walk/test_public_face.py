@@ -73,10 +73,8 @@ def test_health_names_policy_models_and_what_nobody_looks_for(the_house: House) 
 def test_metrics_count_outcomes(the_house: House) -> None:
     def delivered() -> float:
         text = the_house.send("GET", "/metrics", key=None).text
-        line = next(
-            (x for x in text.splitlines() if x.startswith("fluxgate_outcomes_total") and "delivered" in x), " 0"
-        )
-        return float(line.rsplit(" ", 1)[1])
+        lines = [x for x in text.splitlines() if x.startswith("fluxgate_outcomes_total") and "delivered" in x]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     Native().ask(the_house, HARMLESS)
     before = delivered()
