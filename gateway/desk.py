@@ -6,8 +6,8 @@ Dialects translate. They reach the house only through here, so none can skip a s
 import asyncio
 import secrets
 from base64 import b32encode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -217,6 +217,13 @@ class Desk:
         if wish.label_language not in (None, *languages):
             raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(languages)}")
         return request
+
+    def complete_all(
+        self, wishes: Sequence[Wish], dialect: str, prefix: str, fields: Mapping[str, str]
+    ) -> list[ImageRequest]:
+        """`complete`, for the images that one request asks for: they are one try (`gateway/retries.py`)."""
+        made = [self.complete(wish, dialect, prefix, fields) for wish in wishes]
+        return [replace(each, asking=made[0].id) for each in made]
 
     async def accept(
         self, who: Principal, request: ImageRequest, fields: Mapping[str, str] = MappingProxyType({})

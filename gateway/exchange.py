@@ -18,6 +18,7 @@ class ImageRequest:
     where `upload` is to be painted anew. `references`: others, to look at beside the words. `finish`: what is done to
     the drawn pixels. `end_user`: the caller's pseudonym for its own user; only a salted commitment of it is logged.
     `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it counts.
+    `asking`: id of the first of several images that one request asks for, which are one try; "" for its own.
     `visible_label`, `label_corner`, `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
     """
 
@@ -43,6 +44,7 @@ class ImageRequest:
     label_corner: Corner = "top_right"
     label_language: str | None = None
     tolerance: int | None = None
+    asking: str = ""
 
     @property
     def uploads(self) -> tuple[str, ...]:

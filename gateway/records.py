@@ -62,7 +62,8 @@ _CLOSE = (
 class Case:
     """What is known of a request so far. A decision about it only ever gets harder.
 
-    `alongside`: what is written in the transaction that records it. `second_stage`: who was asked about the prompt only
+    `alongside`: what is written in the transaction that records it. `afterwards`: called once that is committed.
+    `second_stage`: who was asked about the prompt only
     because, or not asked since, another was unsure or sure; as it stands in the log.
     """
 
@@ -74,6 +75,7 @@ class Case:
         self.stage = Stage.PROMPT
         self.decision = Decision(Verdict.ALLOW, policy.digest)
         self.alongside: tuple[Executable, ...] = ()
+        self.afterwards: tuple[Callable[[], None], ...] = ()
         self.second_stage: dict[str, str] = {}
 
     @property
@@ -226,6 +228,8 @@ class Records:
 
         loop = asyncio.get_running_loop()
         receipt = await loop.run_in_executor(self._pool, lambda: self._ledger.record(entry, alongside, salt=salt))
+        for call in case.afterwards:
+            call()
         telemetry.OUTCOMES.labels(outcome.value, case.request.dialect).inc()
         return receipt
 

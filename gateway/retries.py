@@ -10,7 +10,12 @@ so that nobody goes on probing there. Every step stands in the log, as a reason 
 (rule `retries-…`); what is turned away meanwhile is counted (`gateway/suspensions.py`). Screening decides first and
 alone: no step makes anything softer, and without a count everything is decided as if there were no steps.
 
-Somebody is the end user the caller names, else the key. Kept are a keyed hash of that, and a keyed sketch of the prompt
+Somebody is the end user the caller names, else the key. Since a caller can name a new end user each time, what many end
+users of one key were refused, much alike, counts for each of them: `end_users_per_try` different ones count as one try.
+That leads to a hold at most, so nobody is suspended for what others asked. A request is one try, however many images it
+asks for, and requests that arrive within one moment are as many tries as they are.
+
+The table holds a keyed hash of the person, one of the key, and a keyed sketch of the prompt
 (`gateway/prompt_sketch.py`), until the time in the settings is over; several gateways count in one database.
 """
 
@@ -18,19 +23,20 @@ import asyncio
 import hmac
 import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
 
-from sqlalchemy import Connection, Delete, Engine, Row, delete, insert, select, update
+from sqlalchemy import Delete, Engine, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import telemetry
 from gateway.auth.end_users import commitment_bytes
 from gateway.auth.identity import Principal
 from gateway.errors import RetrySlowed, Suspended
-from gateway.prompt_sketch import likeness, sketch
+from gateway.prompt_sketch import sketch
 from gateway.records import Case
+from gateway.retry_steps import Like, Refusal, Rows, hardest, likes, suspension, wait_seconds
 from gateway.settings import RetryOptions
 from gateway.statements import decision_id
 from gateway.store.database import reading
@@ -40,52 +46,11 @@ from policies.verdicts import Decision, Reason, Verdict
 
 log = logging.getLogger("fluxgate.retries")
 
-STEPS = ("warn", "slow", "hold", "suspend")
-
 MOST_COMPARED = 256
 """Newest refusals of one person that a prompt is compared with: bounds the work."""
 
-ONE_ASKING_SECONDS = 1.0
-"""Pictures of one request (`n`) are asked for within milliseconds; they are one try."""
-
-LONGEST_WAIT_SECONDS = 3600.0
-
-Rows = Sequence[Row[Any]]
-
-
-def step_of(tries: int, options: RetryOptions) -> str | None:
-    """The step that `tries` refusals after the first one lead to; None if to nothing yet. Never falls as tries grow."""
-    reached = [step for step in STEPS if tries >= getattr(options, f"{step}_after")]
-    return reached[-1] if reached else None
-
-
-def wait_seconds(tries: int, options: RetryOptions) -> float:
-    """How long what is like it waits after that many tries: doubles with each, up to an hour; 0 before `slow`."""
-    if tries < options.slow_after:
-        return 0.0
-    return min(LONGEST_WAIT_SECONDS, options.slow_seconds * 2.0 ** min(tries - options.slow_after, 32))
-
-
-def askings_in(times: Sequence[float]) -> int:
-    """How many askings refusals at these times, rising, belong to: each holds all of one second from its first on."""
-    count, begun = 0, -math.inf
-    for at in times:
-        if at - begun >= ONE_ASKING_SECONDS:
-            count, begun = count + 1, at
-    return count
-
-
-@dataclass(frozen=True, slots=True)
-class _Like:
-    """Refusals that a prompt is like: how many `askings`, Unix seconds of the `last`, the highest `score`.
-
-    `newest`: id of the last.
-    """
-
-    askings: int
-    last: float
-    score: float
-    newest: str
+RECORDING_SECONDS = 5.0
+"""A refusal counts from the moment it is decided. After this long it is in the database, or was not recorded at all."""
 
 
 class Retries:
@@ -99,6 +64,8 @@ class Retries:
         self._options = options
         self._appeal = appeal
         self._clock = clock
+        self._lock = threading.Lock()
+        self._deciding: dict[str, tuple[float, Refusal]] = {}  # refusals that are being recorded, by request id
 
     async def admit(self, who: Principal, end_user: str | None, prompt: str | None = None) -> None:
         """Raises `Suspended`, or `RetrySlowed` for a prompt; `SQLAlchemyError` if it cannot be known."""
@@ -131,22 +98,19 @@ class Retries:
 
     def _admit(self, who: Principal, end_user: str | None, prompt: str | None) -> None:
         now = self._clock()
-        with reading(self._engine).connect() as connection:
-            rows = self._rows(connection, self._subject(who, end_user), now)
-        if not rows:
+        own, others = self._known(who, end_user, now)
+        until, because = suspension(own)
+        if until > now:
+            self._count("suspended", because)
+            raise Suspended(math.ceil(until - now), until, decision_id(because), self._appeal)
+        if prompt is None or not (own or others):
             return
-        last = max(rows, key=lambda row: row.suspended_until or 0.0)
-        if (last.suspended_until or 0.0) > now:
-            self._count("suspended", last.request_id)
-            seconds = math.ceil(last.suspended_until - now)
-            raise Suspended(seconds, last.suspended_until, decision_id(last.request_id), self._appeal)
-        like = None if prompt is None else self._like(rows, sketch(prompt, self._tenant_key(who)))
-        if like is None:
-            return
-        left = like.last + wait_seconds(like.askings - 1, self._options) - now
-        if left > 0:
-            self._count("slowed", like.newest)
-            raise RetrySlowed(math.ceil(left))
+        made = sketch(prompt, self._tenant_key(who))
+        for like in likes(own, others, made, self._options, another=False):
+            left = like.last + wait_seconds(like.tries, self._options) - now
+            if left > 0:
+                self._count("slowed", like.newest)
+                raise RetrySlowed(math.ceil(left))
 
     def _count(self, step: str, request_id: str) -> None:
         telemetry.RETRIES.labels(step).inc()
@@ -155,57 +119,67 @@ class Retries:
             connection.execute(counted.values(turned_away=refused_prompts.c.turned_away + 1))
 
     def _passed(self, case: Case) -> Reason | None:
-        with reading(self._engine).connect() as connection:
-            rows = self._rows(connection, self._subject(case.who, case.request.end_user), self._clock())
-        if not rows:
+        own, others = self._known(case.who, case.request.end_user, self._clock())
+        if not (own or others):
             return None
-        like = self._like(rows, sketch(case.request.prompt, self._tenant_key(case.who)))
-        if like is None or like.askings - 1 < self._options.hold_after:
-            return None
-        return self._reason("hold", Verdict.HOLD, case, like)
+        made = sketch(case.request.prompt, self._tenant_key(case.who))
+        for like in likes(own, others, made, self._options, another=False):
+            if like.tries >= self._options.hold_after:
+                return self._reason("hold", Verdict.HOLD, case, like)
+        return None
 
     def _refused(self, case: Case) -> Reason | None:
         made = sketch(case.request.prompt, self._tenant_key(case.who))
         if made is None:
             return None
-        subject = self._subject(case.who, case.request.end_user)
         asked, now = case.request.created_at.timestamp(), self._clock()
-        with reading(self._engine).connect() as connection:
-            rows = self._rows(connection, subject, now)
-        before = [row for row in rows if abs(row.at - asked) >= ONE_ASKING_SECONDS]
-        like = self._like(before, made)
-        step = step_of(like.askings, self._options) if like else None
-        until = now + self._options.suspend_seconds if step == "suspend" else None
-        case.alongside += (
-            _forget(now),
-            insert(refused_prompts).values(
+        asking = case.request.asking or case.request.id
+        with self._lock:  # of refusals that are decided at one moment, each sees those before it
+            own, others = self._known(case.who, case.request.end_user, now)
+            found = likes(_before(own, asking), _before(others, asking), made, self._options, another=True)
+            step, like = hardest(found, self._options)
+            suspends = step == "suspend" and suspension(own)[0] <= now
+            until = now + self._options.suspend_seconds if suspends else None
+            refusal = Refusal(
                 request_id=case.request.id,
                 tenant=case.who.tenant,
-                subject=subject,
+                subject=self._subject(case.who, case.request.end_user),
+                key_subject=self._subject(case.who, None),
+                asking=asking,
                 sketch=made,
                 at=asked,
                 expires_at=max(asked + self._options.remember_seconds, until or 0.0),
                 suspended_until=until,
-            ),
-        )
+            )
+            self._deciding[refusal.request_id] = (now, refusal)
+        case.alongside += (_forget(now), insert(refused_prompts).values(asdict(refusal)))
+        case.afterwards += (lambda: self._recorded(refusal.request_id),)
         return self._reason(step, Verdict.FLAG, case, like) if step and like else None
 
-    def _rows(self, connection: Connection, subject: bytes, now: float) -> Rows:
-        table = refused_prompts.c
-        query = select(refused_prompts).where(table.subject == subject, table.expires_at > now)
-        return connection.execute(query.order_by(table.at.desc()).limit(MOST_COMPARED)).all()
+    def _recorded(self, request_id: str) -> None:
+        self._deciding.pop(request_id, None)  # without the lock: this is called on the event loop
 
-    def _like(self, rows: Rows, made: bytes | None) -> _Like | None:
-        if not rows or made is None:
-            return None
-        scores = likeness(made, [row.sketch for row in rows])
-        like = [row for row, score in zip(rows, scores, strict=True) if score >= self._options.similarity]
-        if not like:
-            return None
-        like.sort(key=lambda row: row.at)
-        return _Like(askings_in([row.at for row in like]), like[-1].at, float(scores.max()), like[-1].request_id)
+    def _known(self, who: Principal, end_user: str | None, now: float) -> tuple[Rows, Rows]:
+        """The newest refusals of this person, and those of everybody who uses this key.
 
-    def _reason(self, step: str, verdict: Verdict, case: Case, like: _Like) -> Reason:
+        Also those of this process that are decided and not in the database yet.
+        """
+        found: list[Rows] = []
+        for request_id, (decided, _) in tuple(self._deciding.items()):
+            if decided < now - RECORDING_SECONDS:
+                self._deciding.pop(request_id, None)
+        deciding = [refusal for _, refusal in tuple(self._deciding.values())]  # before the database is read
+        with reading(self._engine).connect() as connection:
+            for column, value in (("subject", self._subject(who, end_user)), ("key_subject", self._subject(who, None))):
+                table = refused_prompts.c
+                query = select(refused_prompts).where(table[column] == value, table.expires_at > now)
+                stored = connection.execute(query.order_by(table.at.desc()).limit(MOST_COMPARED)).all()
+                known = {row.request_id for row in stored}
+                new = [each for each in deciding if getattr(each, column) == value and each.request_id not in known]
+                found.append((*stored, *new))
+        return found[0], found[1]
+
+    def _reason(self, step: str, verdict: Verdict, case: Case, like: Like) -> Reason:
         return Reason(
             rule=f"retries-{step}",
             category=Category.EVASION.value,
@@ -226,6 +200,11 @@ class Retries:
         if end_user is not None:
             name = b"\x01" + commitment_bytes(who.tenant, end_user)
         return hmac.digest(self._tenant_key(who), name, "sha256")
+
+
+def _before(rows: Rows, asking: str) -> Rows:
+    """Those that another request asked for."""
+    return [row for row in rows if (row.asking or row.request_id) != asking]
 
 
 def _forget(now: float) -> Delete:

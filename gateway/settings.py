@@ -51,6 +51,12 @@ class RetryOptions(_Frozen):
     slow_seconds: float = Field(30, gt=0, description="first wait; doubles with every further refusal, up to an hour")
     suspend_seconds: int = Field(86_400, ge=1, description="how long a suspension lasts")
     remember_seconds: int = Field(86_400, ge=1, description="how long a refusal counts; then its sketch is deleted")
+    end_users_per_try: int = Field(
+        2,
+        ge=1,
+        description="so many different end users of one key, refused for the like, count as one try of each of them; "
+        "this alone suspends nobody",
+    )
     similarity: float = Field(
         0.5, ge=0.3, le=1, description="share of words and pairs of words in common from which prompts are alike"
     )

@@ -61,7 +61,7 @@ class OpenAI:
             request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)]
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wishes(body, desk.model(body.model))]
+            orders = desk.complete_all(wishes(body, desk.model(body.model)), "openai", "img", FIELDS)
             return await _draw(desk, request, who, body, orders)
 
         @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
@@ -70,7 +70,7 @@ class OpenAI:
             async with counted_form(request) as form:
                 body, pictures, mask = edit_body(form)
                 wanted = edit_wishes(body, desk.model(body.model), pictures, mask)
-                orders = [desk.complete(wish, "openai", "img", FIELDS) for wish in wanted]
+                orders = desk.complete_all(wanted, "openai", "img", FIELDS)
                 await desk.not_suspended(who, orders[0].end_user)
                 orders = await take_in(desk, who, orders, pictures, mask)
             return await _draw(desk, request, who, body, orders)

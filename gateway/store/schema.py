@@ -109,10 +109,15 @@ refused_prompts = Table(
     Column("request_id", String(40), primary_key=True),
     Column("tenant", String(64), nullable=False),
     Column("subject", LargeBinary(32), nullable=False),  # HMAC of the end user or key
+    Column(
+        "key_subject", LargeBinary(32)
+    ),  # HMAC of the key; empty in rows from before end users of one key counted together
+    Column("asking", String(40), nullable=False, default=""),  # the first of the images that one request asked for
     Column("sketch", LargeBinary(256), nullable=False),
     Column("at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
     Column("suspended_until", Float, index=True),
     Column("turned_away", Integer, nullable=False, default=0),  # requests, while suspended or slowed because of it
     Index("refused_prompts_by_subject", "subject", "at"),
+    Index("refused_prompts_by_key", "key_subject", "at"),
 )

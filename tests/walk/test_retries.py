@@ -1,5 +1,6 @@
 """Asking again for what was refused: each step as callers meet it, in every dialect, and what it leaves alone."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -13,7 +14,8 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gateway.cli import app as command_line
-from gateway.retries import LONGEST_WAIT_SECONDS, Retries, askings_in, step_of, wait_seconds
+from gateway.retries import Retries
+from gateway.retry_steps import LONGEST_WAIT_SECONDS, step_of, wait_seconds
 from gateway.settings import RetryOptions
 from gateway.store.database import open_database
 from gateway.suspensions import Suspensions
@@ -235,6 +237,70 @@ def test_end_users_of_one_key_do_not_answer_for_one_another(caller: Caller) -> N
     assert counting(caller.house).refused()["statement_of_reasons"]["warning"] == ""
 
 
+def test_requests_of_one_second_are_as_many_tries(caller: Caller, dialect: str) -> None:
+    # case R13
+    codes = [caller.send("openai", REFUSED).json()["error"]["code"] for _ in range(14)]
+    assert codes == ["moderation_blocked"] * 3 + ["retry_slowed"] * 11
+    assert caller.send(dialect, ALIKE).status_code == 429
+
+
+def test_requests_of_one_moment_are_as_many_tries(caller: Caller) -> None:
+    # case R13
+    # case S9
+    def body(number: int) -> dict[str, Any]:
+        return {"prompt": REFUSED, "size": f"{SIZE}x{SIZE}", "safety_identifier": "burst", "seed": number}
+
+    async def burst() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=caller.app)
+        headers = {"Authorization": f"Bearer {caller.key}"}
+        async with httpx.AsyncClient(transport=transport, base_url="https://gate.test", headers=headers) as client:
+            asked = [client.post("/v1/images/generations", json=body(number)) for number in range(14)]
+            return list(await asyncio.gather(*asked))
+
+    answers = [got.json()["error"] for got in caller.house.run(burst())]
+    warned = [each for each in answers if each.get("statement_of_reasons", {}).get("warning")]
+    slowed = [each for each in answers if each["code"] in ("retry_slowed", "suspended")]
+    assert len(warned) + len(slowed) == 13, "all but the first"
+    rules = [row["leaf"] for row in caller.house.rows("select leaf from log_entries order by idx desc limit 14")]
+    assert sum(b"retries-suspend" in leaf for leaf in rules) == max(0, len(warned) - 3)
+    got = caller.send("openai", HARMLESS, safety_identifier="burst")
+    assert got.status_code == (403 if len(warned) > 3 else 200)
+    suspended = caller.house.rows(
+        "select * from refused_prompts where suspended_until > 0 and tenant = ?", caller.tenant
+    )
+    assert len(suspended) <= 1, "one suspension, however many requests led to it"
+
+
+def test_a_new_end_user_for_each_request_does_not_escape(caller: Caller, dialect: str) -> None:
+    # case S9
+    seen = []
+    for number in range(9):
+        got = caller.send("openai", REFUSED, safety_identifier=f"person-{number}")
+        error = got.json()["error"]
+        seen.append(error["code"] if got.status_code == 429 else error["statement_of_reasons"]["warning"][:12])
+    assert seen[:2] == ["", ""], "two end users are one try"
+    assert seen[2:5] == ["This is much"] * 3
+    assert seen[5:] == ["retry_slowed"] * 4
+    assert caller.send(dialect, ALIKE, safety_identifier="one-more").status_code == 429
+    assert caller.send(dialect, ALIKE).status_code == 429, "leaving the name out is no way round it"
+    assert counting(caller.house).send("openai", ALIKE).status_code == 400, "another key has nothing to do with it"
+
+
+def test_a_front_end_with_many_users_is_not_suspended_by_some_of_them(caller: Caller, dialect: str) -> None:
+    # case S9
+    for number in range(24):
+        caller.wait(4000)
+        assert caller.send("openai", REFUSED, safety_identifier=f"person-{number}").status_code == 400
+    assert caller.send(dialect, HARMLESS, safety_identifier="somebody").status_code == 200
+    assert caller.send(dialect, HARMLESS).status_code == 200
+    caller.wait(4000)
+    got = caller.send("openai", NOW_HARMLESS, safety_identifier="somebody")
+    assert got.json()["error"]["code"] == "held_for_review", "what is like it is looked at by a person"
+    assert (
+        caller.house.rows("select * from refused_prompts where suspended_until > 0 and tenant = ?", caller.tenant) == []
+    )
+
+
 def test_the_pictures_of_one_request_are_one_try(caller: Caller) -> None:
     for warned in (False, True):
         error = caller.refused(n=4)
@@ -323,13 +389,6 @@ def test_steps_never_get_softer_and_waits_never_shorter() -> None:
     assert steps == sorted(steps)
     assert waits == sorted(waits)
     assert (steps[0], steps[-1], waits[3], waits[4], waits[-1]) == (0, 4, 0, 30, LONGEST_WAIT_SECONDS)
-
-
-def test_pictures_of_one_second_are_one_asking_and_a_stream_of_requests_is_not() -> None:
-    assert askings_in([]) == 0
-    assert askings_in([5.0, 5.001, 5.002]) == 1
-    assert askings_in([number * 0.75 for number in range(9)]) == 5
-    assert askings_in([0.0, 1.0, 2.0]) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"slow_after": 1}, {"similarity": 0.1}, {"suspend_seconds": 0}])

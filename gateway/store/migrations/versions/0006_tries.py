@@ -1,0 +1,13 @@
+"""Which refusals belong to one request, and which key their end users share."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.add_column("refused_prompts", sa.Column("key_subject", sa.LargeBinary(32)))
+    op.add_column("refused_prompts", sa.Column("asking", sa.String(40), nullable=False, server_default=""))
+    op.create_index("refused_prompts_by_key", "refused_prompts", ["key_subject", "at"])
