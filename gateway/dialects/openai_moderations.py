@@ -21,7 +21,8 @@ from provenance.encoding import decode
 MODERATION_MODEL = "fluxgate-moderation-1"
 MAX_INPUTS = 32
 
-# Ours → theirs. What has no counterpart there (drugs as such, elections, rights) is reported under `fluxgate`.
+# Ours → theirs. What breaks a law or a right that they have no word for is `illicit`, so that it is flagged; what is
+# said of a text rather than of its content (its language, its disguise) is reported under `fluxgate` alone.
 _COUNTERPART: dict[str, tuple[str, ...]] = {
     Category.CSAE: ("sexual", "sexual/minors"),
     Category.NCII: ("sexual",),
@@ -35,6 +36,11 @@ _COUNTERPART: dict[str, tuple[str, ...]] = {
     Category.ILLICIT: ("illicit",),
     Category.WEAPONS: ("illicit", "illicit/violent"),
     Category.DRUGS: ("illicit",),
+    Category.DISINFORMATION: ("illicit",),
+    Category.IMPERSONATION: ("illicit",),
+    Category.PERSONAL_DATA: ("illicit",),
+    Category.INTELLECTUAL_PROPERTY: ("illicit",),
+    Category.LEGAL_DECISIONS: ("illicit",),
 }
 THEIRS = (
     "harassment",
