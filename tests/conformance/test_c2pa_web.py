@@ -124,7 +124,6 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.mark.slow
 @every_format
 def test_a_browser_that_knows_our_anchor_trusts_the_file(
     gateway: Gateway, served: Path, read: Read, media_type: MediaType
@@ -143,7 +142,6 @@ def test_a_browser_that_knows_our_anchor_trusts_the_file(
     assert manifest["signature_info"]["issuer"] == "Browser Test"
 
 
-@pytest.mark.slow
 @every_format
 def test_a_browser_without_our_anchor_says_valid_and_sees_what_was_changed(
     gateway: Gateway, served: Path, read: Read, media_type: MediaType

@@ -12,10 +12,7 @@ import torch
 from inference.demo.checkpoints import load_checkpoint, save_checkpoint
 from inference.demo.rendering import FONT
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not FONT.is_file(), reason=f"{FONT} is not installed: it is needed for training only"),
-]
+pytestmark = pytest.mark.skipif(not FONT.is_file(), reason=f"{FONT} is not installed: it is needed for training only")
 
 QUICK_MUON = functools.partial(torch.optim.Muon, ns_steps=1)
 """Rougher steps, which take a third of the time: on most processors, bfloat16 products are slow."""
@@ -48,6 +45,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow  # the trainings of the image classifier are killed in every run
 def test_a_killed_run_goes_on_as_if_it_had_not_been(prepared: Path) -> None:
     from inference.demo import train_flux
 
@@ -83,6 +81,7 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path) -> None:
     assert load_checkpoint(path)["step"] == 1
 
 
+@pytest.mark.slow
 def test_any_run_ships_a_folder_that_plain_diffusers_loads(prepared: Path, tmp_path: Path) -> None:
     from diffusers import FluxPipeline
 
