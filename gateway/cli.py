@@ -18,6 +18,7 @@ from gateway.commands.generate import generate
 from gateway.commands.keys import keys_app
 from gateway.commands.log import log_app
 from gateway.commands.moderation import moderation_app
+from gateway.commands.options import operator_errors
 from gateway.commands.policy import policy_app
 from gateway.commands.registers import registers_app
 from gateway.commands.retries import retries_app
@@ -71,17 +72,9 @@ def options(
 
 def main() -> None:
     """Console script. What an operator can mend is said in one line; anything else is a bug and shows its traceback."""
-    from gateway.errors import GatewayError
-    from gateway.parts import BootError
-    from gateway.server import PortTaken
-    from gateway.settings import SettingsError
-    from inference.errors import InferenceError
-    from policies.errors import PolicyError
-    from provenance.errors import ProvenanceError
-
     try:
         app()
-    except (BootError, GatewayError, InferenceError, PolicyError, PortTaken, ProvenanceError, SettingsError) as failure:
+    except operator_errors() as failure:
         typer.echo(f"fluxgate: {failure}", err=True)
         sys.exit(2)
 

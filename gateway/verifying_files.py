@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -48,11 +49,12 @@ class _Desk:
         try:
             if path.stat().st_size > self.max_bytes:
                 return _unread(path, f"The file is larger than {self.max_bytes} bytes.")
-            data = path.read_bytes()
+            found = self.verifier.check(path.read_bytes(), self.beside)
+            return Checked(path, to_dict(found), found.exit_code)
         except OSError as failure:
-            return _unread(path, f"The file cannot be read: {failure.strerror}.")
-        found = self.verifier.check(data, self.beside)
-        return Checked(path, to_dict(found), found.exit_code)
+            return _unread(path, f"The file cannot be read: {failure.strerror or type(failure).__name__}.")
+        except Exception as failure:  # noqa: BLE001  every other exit code is a statement about the image
+            return _unread(path, f"The image could not be checked: internal error ({type(failure).__name__}).")
 
 
 def pictures_in(paths: Sequence[Path]) -> list[Path]:
@@ -75,7 +77,11 @@ def check_files(
         yield from map(_open(data_dir, anchor, beside).check, files)
         return
     with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (data_dir, anchor)) as pool:
-        yield from pool.map(_check, files)
+        for path, checking in [(path, pool.submit(_check, path)) for path in files]:
+            try:
+                yield checking.result()
+            except BrokenProcessPool:  # a worker was killed, perhaps for its memory: what it worked on is not known
+                yield _unread(path, "The image could not be checked: the process that checked it was killed.")
 
 
 def _open(data_dir: Path, anchor: Path | None, beside: bytes | None = None) -> _Desk:

@@ -1,11 +1,12 @@
-"""PDQ, the perceptual hash of pictures, as matrix products: no compiler to install it, no loop over pixels to run it.
+"""PDQ, the perceptual hash of pictures, as products of short runs: no compiler to install it, no loop over pixels.
 
 Source: Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm" (2019), and its reference
 code in ThreatExchange. Every step up to the median is linear in the picture's luma Y, so
 
 1. luma       Y = 0.299 R + 0.587 G + 0.114 B
 2. smooth     two passes of a box filter a 128th of the side wide, along rows and along columns (a "tent")
-3. decimate   to 64 x 64; with step 2 this is  A = S_height Y S_width^T  for a matrix S_n made once per side n
+3. decimate   to 64 x 64; with step 2 this is  A = S_height Y S_width^T, where each of the 64 rows of S_n is a short
+              run of weights, about a 64th of the side n long: neither time nor memory grows faster than the picture
 4. transform  B = D A D^T, cosines 1 to 16 of each direction
 5. hash       bit (i, j) is set if B[i, j] lies above the median of B; the last bit is written first
 
@@ -21,11 +22,15 @@ from moderation.classifiers import Pixels
 
 Floats = numpy.typing.NDArray[numpy.float32]
 Bits = numpy.typing.NDArray[numpy.bool_]
+Run = tuple[int, int, Floats]
+"""First place, place behind the last one, and the weights between them."""
 
 DCT_SIDE = 16
 HASH_BITS = DCT_SIDE * DCT_SIDE
 _SIDE = 64
 _LEAST_SIDE = 5  # smaller pictures have no hash; the reference returns zero bits of quality zero
+_AT_ONCE = 1 << 20  # pixels
+_LONG = 8  # times the shorter side
 _LUMA = numpy.array((0.299, 0.587, 0.114), numpy.float32)
 
 
@@ -55,10 +60,20 @@ def _grids(pixels: Pixels) -> tuple[Floats, Floats, Floats, Floats]:
     if min(height, width) < _LEAST_SIDE:
         nothing = numpy.zeros((_SIDE, _SIDE), numpy.float32)
         return nothing, nothing, nothing, nothing
-    luma = pixels.astype(numpy.float32) @ _LUMA
-    rows, columns = _smoothing(height), _smoothing(width)
-    upright, turned = rows @ luma, rows[:, ::-1] @ luma
-    return upright @ columns.T, turned @ columns.T, upright @ columns[:, ::-1].T, turned @ columns[:, ::-1].T
+    if width > _LONG * height:  # the long side first: there would be 64 rows of it otherwise
+        upright, turned, mirrored, both = _grids(pixels.swapaxes(0, 1))
+        return upright.T, mirrored.T, turned.T, both.T
+    luma = _luma(pixels)
+    rows, columns = _runs(height), _runs(width)
+    down, across = (
+        numpy.array([weights @ plane[first:last] for first, last, weights in rows]) for plane in (luma, luma[::-1])
+    )
+    return (
+        _along(down, columns),
+        _along(across, columns),
+        _along(down[:, ::-1], columns),
+        _along(across[:, ::-1], columns),
+    )
 
 
 def _bits(grid: Floats) -> Bits:
@@ -77,19 +92,44 @@ def _quality(grid: Floats) -> int:
     return min(100, total // 90)
 
 
-@lru_cache(maxsize=64)
-def _smoothing(side: int) -> Floats:
-    """(64, side): two box passes, then every 64th of the side."""
+def _luma(pixels: Pixels) -> Floats:
+    """Step 1, some rows at a time: all at once would take four times the picture besides."""
+    height, width = pixels.shape[:2]
+    luma = numpy.empty((height, width), numpy.float32)
+    rows = max(1, _AT_ONCE // width)
+    for top in range(0, height, rows):
+        luma[top : top + rows] = pixels[top : top + rows].astype(numpy.float32) @ _LUMA
+    return luma
+
+
+def _along(plane: Floats, runs: tuple[Run, ...]) -> Floats:
+    """(64, 64) from (64, width)."""
+    return numpy.stack([plane[:, first:last] @ weights for first, last, weights in runs], axis=1)
+
+
+@lru_cache(maxsize=32)
+def _runs(side: int) -> tuple[Run, ...]:
+    """Steps 2 and 3 along one side: for each of the 64 places, what of the side it takes in, and with which weights.
+
+    Two box passes: the mean over a window of means over windows. Windows end at the picture's edge.
+    """
     window = (side + 2 * _SIDE - 1) // (2 * _SIDE)
     ahead = (window + 2) // 2 - 1
-    places = numpy.arange(side)
-    first = numpy.maximum(places - (window - 1 - ahead), 0)
-    last = numpy.minimum(places + ahead, side - 1)
-    box = (places >= first[:, None]) & (places <= last[:, None])
-    mean = box / box.sum(axis=1, keepdims=True)
-    taken = ((numpy.arange(_SIDE) + 0.5) * side / _SIDE).astype(int)
-    matrix: Floats = (mean[taken] @ mean).astype(numpy.float32)
-    return matrix
+    behind = window - 1 - ahead
+
+    runs = []
+    for place in ((numpy.arange(_SIDE) + 0.5) * side / _SIDE).astype(int):
+        first, last = max(place - behind, 0), min(place + ahead, side - 1) + 1
+        inner = numpy.arange(first, last)
+        starts = numpy.maximum(inner - behind, 0)
+        ends = numpy.minimum(inner + ahead, side - 1) + 1
+        begin, end = int(starts[0]), int(ends[-1])
+        steps = numpy.zeros(end - begin + 1)
+        share = 1.0 / ((last - first) * (ends - starts))
+        numpy.add.at(steps, starts - begin, share)
+        numpy.add.at(steps, ends - begin, -share)
+        runs.append((begin, end, numpy.cumsum(steps[:-1]).astype(numpy.float32)))
+    return tuple(runs)
 
 
 @lru_cache(maxsize=1)

@@ -36,7 +36,7 @@ def definition(claim: Claim, mark_algorithm: str | None) -> dict[str, Any]:
         _assertion(_ACTIONS, {"actions": _actions(claim, agent, mark_algorithm), "allActionsIncluded": True}),
         _assertion("c2pa.ai-disclosure", _disclosure(claim)),
         _assertion("cawg.training-mining", {"entries": _TRAINING_MINING}),
-        _assertion("cawg.metadata", _metadata(claim)),
+        {**_assertion("cawg.metadata", _metadata(claim)), "kind": "Json"},  # CAWG Metadata 1.1 wants a JSON box
     ]
     if mark_algorithm is not None:
         assertions.insert(1, _assertion(_SOFT_BINDING, soft_binding(claim.mark, mark_algorithm)))

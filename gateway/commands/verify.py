@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop, wide_console
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, operator_errors, stop, wide_console
 
 if TYPE_CHECKING:
     from gateway.verifying_files import Checked
@@ -36,12 +36,25 @@ def verify_command(
     Exit codes: 0 ours and intact, 1 no mark of ours found, 2 ours but altered or invalid, 3 could not be checked. Of
     several files, the highest.
     """
+    try:
+        code = _verify(files, data_dir, anchor, manifest, processes or os.cpu_count() or 1, as_json=as_json)
+    except typer.Exit:
+        raise
+    except Exception as failure:  # noqa: BLE001  1 and 2 are statements about an image: no failure may make one
+        stop(f"the check failed: {_why(failure)}", 3)
+    raise typer.Exit(code)
+
+
+def _verify(
+    files: list[Path], data_dir: Path, anchor: Path | None, manifest: Path | None, processes: int, *, as_json: bool
+) -> int:
+    """Prints what can be said, and returns the highest exit code."""
     from gateway.verifying_files import check_files, pictures_in
 
     found = pictures_in(files)
     if not found:
         stop("no picture file is in there", 3)
-    checking = check_files(found, data_dir, anchor, processes or os.cpu_count() or 1, _beside(manifest, len(found)))
+    checking = check_files(found, data_dir, anchor, processes, _beside(manifest, len(found)))
     one = len(found) == 1 and not files[0].is_dir()
     hidden = one or as_json or not Console(stderr=True).is_terminal
     checked = list(
@@ -54,7 +67,13 @@ def verify_command(
         _say(checked[0].found)
     else:
         _tabulate(checked)
-    raise typer.Exit(max(each.exit_code for each in checked))
+    return max(each.exit_code for each in checked)
+
+
+def _why(failure: Exception) -> str:
+    """Our own errors, in their words; of anything else its kind, since its words may quote the file."""
+    said = str(failure) if isinstance(failure, operator_errors()) else ""
+    return said or f"internal error ({type(failure).__name__})"
 
 
 def _beside(manifest: Path | None, files: int) -> bytes | None:

@@ -1,9 +1,14 @@
 """`fluxgate verify` of one file, several files and folders, in one process and in several."""
 
 import json
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
@@ -103,6 +108,98 @@ def test_what_cannot_be_read_is_said_of_that_file_alone(operator: Gateway, tmp_p
     assert result.exit_code == 3
     assert missing["summary"] == "The file cannot be read: No such file or directory."
     assert sealed["verdict"] == "ours_intact"
+
+
+# case V1
+def test_every_shape_of_a_picture_is_checked_in_bounded_memory(tmp_path: Path) -> None:
+    memory = 2_500_000_000
+    for size in ((33, 60000), (60000, 33), (1, 1), (1, 40000), (5, 2_000_000), (2_000_000, 5)):
+        Image.new("RGB", size, (200, 120, 40)).save(tmp_path / f"{size[0]}x{size[1]}.png")
+
+    def bounded() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+    command = [
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "verify",
+        "--json",
+        str(tmp_path),
+        "--data-dir",
+        str(tmp_path / "no"),
+    ]
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | one_thread, preexec_fn=bounded)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert {row["verdict"] for row in json.loads(done.stdout)} == {"not_found"}
+
+
+# case V1
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("failure", [MemoryError, RuntimeError("a path of the file"), OSError, RecursionError])
+def test_a_check_that_breaks_says_nothing_about_the_picture(
+    operator: Gateway,
+    tmp_path: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: type[Exception] | Exception,
+    processes: int,
+) -> None:
+    def breaks(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("gateway.verifying.verify", breaks)
+    result = verify(operator, tmp_path, folder / "sealed.png", "--processes", processes)
+
+    assert result.exit_code == 3
+    assert result.stdout.startswith("uncheckable: ")
+    assert "Traceback" not in result.output
+    assert "a path of the file" not in result.output
+    assert result.output.count("\n") == 1
+
+
+# case V1
+def test_what_cannot_be_opened_besides_the_picture_is_no_verdict_either(
+    operator: Gateway, tmp_path: Path, folder: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fluxgate.toml").write_text("provider = [not toml")
+    broken_settings = ["verify", str(folder / "sealed.png"), "--data-dir", str(tmp_path / "data")]
+    no_anchor = [
+        "verify",
+        str(folder / "sealed.png"),
+        "--data-dir",
+        str(tmp_path),
+        "--anchor",
+        str(tmp_path / "none.pem"),
+    ]
+
+    for arguments in (broken_settings, no_anchor):
+        result = CliRunner().invoke(app, arguments)
+
+        assert result.exit_code == 3
+        assert result.output.startswith("fluxgate: the check failed: ")
+        assert result.output.count("\n") == 1
+
+
+# case V1
+def test_a_checking_process_that_is_killed_leaves_its_files_uncheckable(
+    operator: Gateway, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(16):
+        (folder / f"{number}.png").write_bytes((folder / "sealed.png").read_bytes())
+    monkeypatch.setattr("gateway.verifying_files._begin", _dies)
+
+    result = verify(operator, tmp_path, folder, "--json", "--processes", 2)
+
+    assert result.exit_code == 3
+    assert {row["verdict"] for row in json.loads(result.stdout)} == {"uncheckable"}
+
+
+def _dies(*_: object) -> None:
+    os._exit(9)
 
 
 def test_a_folder_without_pictures_is_an_error_with_a_remedy(operator: Gateway, tmp_path: Path) -> None:

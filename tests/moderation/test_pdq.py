@@ -12,7 +12,18 @@ from PIL import Image
 from moderation.pdq import dihedral_pdq, pdq
 
 Pixels = NDArray[np.uint8]
-SIZES = ((512, 512), (1024, 1024), (768, 1344), (333, 340), (64, 71), (40, 47), (5, 9), (1, 300))
+SIZES = (
+    (512, 512),
+    (1024, 1024),
+    (768, 1344),
+    (333, 340),
+    (64, 71),
+    (40, 47),
+    (5, 9),
+    (1, 300),
+    (40, 900),
+    (900, 40),
+)
 
 
 def textured(height: int, width: int) -> Pixels:
