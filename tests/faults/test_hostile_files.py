@@ -18,4 +18,4 @@ def test_mutated_files_are_judged_without_a_crash_a_hang_a_fetch_or_a_wrong_word
     assert outcome.files == count
     assert outcome.fetched == 0
     # The mutations reach behind the front door: some files still open, and are seen to be changed.
-    assert outcome.verdicts["ours_altered"] > FILES / 5
+    assert outcome.verdicts["ours_altered"] > count / 5
