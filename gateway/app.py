@@ -11,19 +11,23 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
-from gateway.api_page import api_page
+from gateway.api_page import PAGE_HEADERS, api_page
 from gateway.asgi import Envelope
 from gateway.desk import Desk
-from gateway.dialects.dialect import Dialect, speaker_at
+from gateway.dialects.dialect import AskingRoute, Dialect, speaker_at
+from gateway.intake import Intake
 from gateway.jobs import Jobs
-from gateway.parts import build_part, part_names
+from gateway.parts import BootError, build_part, part_names
 from gateway.problems import Problem
 from gateway.public import Public
 from gateway.version import SYSTEM, SYSTEM_VERSION
 from gateway.wiring import Parts
 
-_MULTIPART_OVERHEAD_BYTES = 64 * 1024
-_NO_PAGES: dict[str, Any] = {"docs_url": None, "redoc_url": None}  # they would load scripts from strangers' servers
+_NO_ROUTES: dict[str, Any] = {
+    "docs_url": None,  # these pages would load scripts from strangers' servers
+    "redoc_url": None,
+    "redirect_slashes": False,  # the redirection would name whatever host the caller named
+}
 _DESCRIPTION = """
 A self-hosted gateway for FLUX image generation. Every request is a known caller's, within limits, its words and
 pictures screened before anything is drawn; every picture is screened, watermarked, C2PA-signed and entered into a
@@ -64,12 +68,15 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
         await jobs.close()
         await parts.close()
 
-    app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, **_NO_PAGES)
+    app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, **_NO_ROUTES)
     app.state.desk = desk
-    routes: list[BaseRoute] = []
+    app.state.intake = Intake(desk)
+    app.state.routes = routes = list[BaseRoute]()
     speakers = (*dialects, public)
     for dialect in speakers:
         router = dialect.router(desk)
+        if not all(isinstance(route, AskingRoute) for route in router.routes):
+            raise BootError(f"dialect {dialect.name}: make its router with route_class=speaking(self)")
         routes += router.routes
         app.include_router(router)
 
@@ -85,7 +92,7 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return HTMLResponse(api_page(app.openapi()))
+        return HTMLResponse(api_page(app.openapi()), headers=PAGE_HEADERS)
 
-    app.add_middleware(Envelope, max_body_bytes=parts.settings.max_upload_bytes + _MULTIPART_OVERHEAD_BYTES)
+    app.add_middleware(Envelope)
     return app

@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request
 from sqlalchemy import Row, select
 
+from gateway.addresses import public_base
 from gateway.auth.end_users import checked_end_user
 from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope, sends_a_key
 from gateway.errors import BadRequest, NotFound
@@ -99,7 +100,15 @@ class Desk:
     # -- who ----------------------------------------------------------------------------------------------------
 
     async def identify(self, request: Request, scope: Scope) -> Principal:
-        """The caller, admitted within the request rates. Raises NotAuthenticated, NotPermitted or RateLimited."""
+        """The caller, admitted within the request rates. Raises NotAuthenticated, NotPermitted or RateLimited.
+
+        Asked for the first time before the body is read (`gateway/intake.py`), and counted only then.
+        """
+        known: Principal | None = getattr(request.state, "caller", None)
+        if known is not None:
+            if scope not in known.scopes:
+                raise NotPermitted(scope)
+            return known
         now = datetime.now(UTC)
         for provider in self.parts.identity_providers:
             who = await provider.identify_fresh(request.headers, now)
@@ -115,6 +124,7 @@ class Desk:
             request.state.headers = self.parts.limits.headers(refusal.state)
             raise
         request.state.headers = self.parts.limits.headers(state)
+        request.state.caller = who
         return who
 
     async def not_suspended(self, who: Principal, end_user: str | None) -> None:
@@ -324,10 +334,8 @@ class Desk:
 
     def manifest_link(self, request: Request, image: StoredImage) -> str:
         """Where the picture's manifest store is, for everyone and for good."""
-        base = self.parts.settings.public_url or str(request.base_url)
-        return f"{base.rstrip('/')}/files/manifests/{image.content_id}{MANIFEST_SUFFIX}"
+        return f"{public_base(request, self.parts.settings)}/files/manifests/{image.content_id}{MANIFEST_SUFFIX}"
 
     def link(self, request: Request, path: str) -> str:
-        """A signed link under the public base, or under the address the client called."""
-        base = self.parts.settings.public_url or str(request.base_url)
-        return self.parts.links.link(base.rstrip("/"), path)
+        """A signed link under the base of our own addresses (`gateway/addresses.py`)."""
+        return self.parts.links.link(public_base(request, self.parts.settings), path)

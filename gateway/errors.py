@@ -25,6 +25,18 @@ class BodyTooLarge(GatewayError):
         self.limit = limit
 
 
+class UnsupportedEncoding(GatewayError):
+    """The body is compressed, which would hide its size."""
+
+
+class BodyTimedOut(GatewayError):
+    """The body did not arrive in time."""
+
+
+class ServerBusy(GatewayError):
+    """As many bodies are in memory, or as many checks in work, as may be; nothing was done."""
+
+
 class NotFound(GatewayError):
     """No such thing, or not the caller's. `what`: prediction, upload, picture, page."""
 

@@ -14,6 +14,7 @@ from gateway.auth.end_users import BadEndUser
 from gateway.auth.identity import NotAuthenticated, NotPermitted, Scope
 from gateway.errors import (
     BadRequest,
+    BodyTimedOut,
     BodyTooLarge,
     GatewayError,
     Interrupted,
@@ -24,7 +25,9 @@ from gateway.errors import (
     QueueIsFull,
     RetrySlowed,
     ScreeningUnanswered,
+    ServerBusy,
     Suspended,
+    UnsupportedEncoding,
     UploadRefused,
 )
 from gateway.exchange import Delivered, Failed, Held, Outcome, Refused
@@ -80,6 +83,23 @@ class Problem:
 _ROWS: dict[type[Exception], Problem] = {
     QueueIsFull: Problem(503, "queue_full", "Busy", "As many pictures are in work as may be.", retry_after=5),
     QueueFull: Problem(503, "queue_full", "Busy", "As many pictures are in work as may be.", retry_after=5),
+    ServerBusy: Problem(503, "server_busy", "Busy", "The server has as much work as it takes at once.", retry_after=5),
+    UnsupportedEncoding: Problem(
+        415,
+        "unsupported_encoding",
+        "Body encoded",
+        "A body with Content-Encoding is not read.",
+        "body",
+        "Send the body uncompressed, without Content-Encoding.",
+    ),
+    BodyTimedOut: Problem(
+        408,
+        "body_timeout",
+        "Body too slow",
+        "The body did not arrive in time.",
+        "body",
+        "Send it again over a faster connection, or send less.",
+    ),
     IdentityUnavailable: Problem(
         503, "identity_unavailable", "Cannot check keys", "The key store does not answer.", retry_after=5
     ),

@@ -13,8 +13,8 @@ from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
 from gateway.dialects.openai_errors import openai_error
 from gateway.errors import NotFound
+from gateway.intake import FILES, public
 from gateway.labelling import describe_labels
-from gateway.limits import public_limiter, public_rate
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.problems import Problem
 from gateway.signers import describe_certificate, describe_timestamps
@@ -56,10 +56,10 @@ class Public:
         """All of them."""
         parts = desk.parts
         router = APIRouter(route_class=speaking(self))
-        limiter = public_limiter(parts.limit_settings)
         verifier = parts.verifier
 
         @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
+        @public()
         def picture(name: str, expires: str, signature: str) -> Response:
             parts.links.check(f"/files/images/{name}", expires, signature)
             with reading(parts.engine).connect() as connection:
@@ -75,6 +75,7 @@ class Public:
             return Response(data, media_type=row.media_type, headers=_FILE_HEADERS | headers)
 
         @router.get("/files/manifests/{name}", tags=["files"], summary="A picture's manifest store, for everyone")
+        @public()
         def manifest(name: str) -> Response:
             content_id = name.removesuffix(MANIFEST_SUFFIX)
             if not content_id.isprintable():
@@ -86,6 +87,7 @@ class Public:
             return Response(parts.pictures.manifest(row), media_type="application/c2pa", headers=_FILE_HEADERS)
 
         @router.get("/files/uploads/{upload_id}", tags=["files"], summary="A picture that was sent in")
+        @public()
         def upload(upload_id: str, expires: str, signature: str) -> Response:
             parts.links.check(f"/files/uploads/{upload_id}", expires, signature)
             data, media_type = parts.uploads.file(upload_id)
@@ -94,7 +96,7 @@ class Public:
         @router.post(
             "/v1/verify", tags=["verify"], summary="Is this picture from here, and unchanged? Nothing is kept."
         )
-        @limiter.limit(public_rate(parts.limit_settings))  # type: ignore[untyped-decorator]
+        @public(FILES, rated=True)
         def verify(
             request: Request,
             file: Annotated[UploadFile, File()],
@@ -119,14 +121,17 @@ class Public:
             return Response(stated.reasons, media_type="application/json")
 
         @router.get("/v1/log/checkpoint", tags=["log"], summary="The log's newest signed checkpoint (C2SP)")
+        @public()
         def checkpoint() -> Response:
             return Response(parts.ledger.latest_checkpoint(), media_type="text/plain; charset=utf-8")
 
         @router.get("/v1/log/key", tags=["log"], summary="The public key receipts are checked with (C2SP vkey)")
+        @public()
         def key() -> Response:
             return Response(parts.ledger.vkey + "\n", media_type="text/plain; charset=utf-8")
 
         @router.get("/v1/log/consistency", tags=["log"], summary="Proof that the log only grew")
+        @public()
         def consistency(old: Annotated[int, Query(ge=1)], new: Annotated[int, Query(ge=1)]) -> Response:
             try:
                 proof = parts.ledger.consistency_proof(old, new)
@@ -145,15 +150,18 @@ class Public:
             return Response(outcome.receipt.to_json(), media_type="application/json")
 
         @router.get("/health/live", tags=["health"], summary="The process answers")
+        @public()
         async def live() -> Response:
             return _json({"status": "ok"})
 
         @router.get("/health/ready", tags=["health"], summary="Pictures can be made now")
+        @public()
         async def ready() -> Response:
             lacks = [name for name, there in (("engine", parts.dispatcher.ready),) if not there]
             return _json({"status": "not ready" if lacks else "ok", "waiting_for": lacks}, 503 if lacks else 200)
 
         @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")
+        @public()
         async def health() -> Response:
             policy = parts.rulebook.base
             return _json(
@@ -180,6 +188,7 @@ class Public:
             )
 
         @router.get("/metrics", tags=["health"], summary="Prometheus metrics")
+        @public()
         def metrics() -> Response:
             telemetry.IN_WORK.set(desk.jobs.in_work)
             telemetry.QUEUE_DEPTH.set(parts.dispatcher.depth)

@@ -4,6 +4,7 @@ Sources, later ones winning: the defaults below, `fluxgate.toml` in the data fol
 (`FLUXGATE_PORT=9000`, nested with two underscores: `FLUXGATE_LIMITS__REDIS_URL=…`), then command-line options.
 """
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from provenance.claims import LabelProfile, LabelStyle
 
@@ -78,13 +79,37 @@ class ChainOptions(_Frozen):
     )
 
 
+class IntakeOptions(_Frozen):
+    """What connections and bodies may cost before it is known who sends them."""
+
+    header_timeout_seconds: float = Field(10, gt=0, description="time for the headers of a request to arrive")
+    body_timeout_seconds: float = Field(60, gt=0, description="time for the body of a request to arrive")
+    idle_timeout_seconds: float = Field(15, gt=0, description="how long an idle connection is kept open")
+    max_header_bytes: int = Field(32_768, ge=8192, description="largest request line and headers together")
+    connections_per_address: int = Field(
+        256, ge=1, description="open connections of one address, or one IPv6 /64 network; trusted proxies may have more"
+    )
+    connections: int = Field(2048, ge=1, description="open connections of all addresses")
+
+
 class Settings(_Frozen):
     """Everything an operator can choose. Nothing here can lower the hard floor."""
 
     data_dir: Path = Field(Path("fluxgate-data"), description="folder of keys, database and pictures")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    public_url: str | None = Field(None, description="base of the links in answers; default: what the client called")
+    public_url: str | None = Field(
+        None, description="base of the links in answers; default: the address the client reached, see `allowed_hosts`"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="values of the Host header, with the port if it has one, that links may name without `public_url`",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="addresses or networks (CIDR) of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto "
+        "count; one on this machine must be named too",
+    )
     provider: str = Field(
         "Unnamed Fluxgate operator",
         min_length=1,
@@ -159,6 +184,7 @@ class Settings(_Frozen):
     limits: LimitOptions = Field(default_factory=LimitOptions, description="see below")
     retries: RetryOptions = Field(default_factory=RetryOptions, description="see below")
     chains: ChainOptions = Field(default_factory=ChainOptions, description="see below")
+    intake: IntakeOptions = Field(default_factory=IntakeOptions, description="see below")
     queue_size: int = Field(32, ge=1, description="accepted pictures in work at once; more are told to come back")
     prompt_timeout_seconds: float = Field(10, gt=0, description="a prompt classifier silent for longer is a finding")
     image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")
@@ -174,6 +200,13 @@ class Settings(_Frozen):
         if (self.canary_policy is None) != (self.canary_share == 0):
             raise ValueError("canary_policy and a canary_share above 0 belong together")
         return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            ipaddress.ip_network(proxy)  # raises ValueError, which names what is wrong with it
+        return proxies
 
     @model_validator(mode="after")
     def _china_names_a_provider(self) -> "Settings":

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from gateway.desk import Desk
 from gateway.errors import BadRequest, GatewayError
 from gateway.exchange import Outcome
+from gateway.intake import Intake, asked_by
 from gateway.limits import LimitReached
 from gateway.limits.headers import limit_headers
 from gateway.problems import Problem, problem_of
@@ -55,16 +56,24 @@ def speaker_at(path: str, dialects: Iterable[Dialect]) -> Dialect:
     return max(at, key=lambda dialect: len(dialect.prefix))
 
 
-def speaking(dialect: Dialect) -> type[APIRoute]:
-    """A route class that turns every exception into the dialect's own error, and adds our headers."""
+class AskingRoute(APIRoute):
+    """A route that reads nothing before it knows who asks. The gateway starts with no other."""
 
-    class Route(APIRoute):
+
+def speaking(dialect: Dialect) -> type[APIRoute]:
+    """A route class that asks for a key before anything is read (`gateway/intake.py`), turns every exception into the
+    dialect's own error, and adds our headers."""
+
+    class Route(AskingRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
+            asks, name = asked_by(self.endpoint), f"{'/'.join(sorted(self.methods or ()))} {self.path}"
 
             async def answer(request: Request) -> Response:
+                intake: Intake = request.app.state.intake
                 try:
-                    response = await handle(request)
+                    async with intake.admitted(request, asks, name) as admitted:
+                        response = await handle(admitted)
                 except Exception as failure:  # noqa: BLE001  the last place where it can get the right shape
                     response = refusal(dialect, failure, request)
                 response.headers.update(getattr(request.state, "headers", {}))

@@ -15,6 +15,7 @@ from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
+from gateway.intake import FILES, keyed
 from gateway.labelling import LabelFields
 from gateway.problems import Problem, problem_of_outcome
 from gateway.uploads import Taken
@@ -144,6 +145,7 @@ class Native:
             return _json({"data": [_view(desk, request, row, desk.outcome(row)) for row in rows[:limit]], "next": more})
 
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
+        @keyed(Scope.GENERATE, FILES)
         async def upload(
             request: Request,
             file: Annotated[UploadFile, File()],

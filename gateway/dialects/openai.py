@@ -29,6 +29,7 @@ from gateway.dialects.openai_images import (
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
 from gateway.errors import NotOffered
 from gateway.exchange import Delivered, ImageRequest, Outcome
+from gateway.intake import DATA_URLS, FILES, keyed
 from gateway.problems import Problem, problem_of_outcome
 from inference.engines import ModelCard
 
@@ -65,6 +66,7 @@ class OpenAI:
             return await _draw(desk, request, who, body, orders)
 
         @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
+        @keyed(Scope.GENERATE, FILES)
         async def edits(request: Request) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             async with counted_form(request) as form:
@@ -81,6 +83,7 @@ class OpenAI:
             raise NotOffered("Variations of an image", "Send the image and a prompt to POST /v1/images/edits.")
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
+        @keyed(Scope.MODERATE, DATA_URLS)
         async def moderations(request: Request, body: ModerationBody) -> Response:
             who = await desk.identify(request, Scope.MODERATE)
             await desk.not_suspended(who, body.safety_identifier or body.user)

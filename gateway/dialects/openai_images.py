@@ -9,7 +9,6 @@ import orjson
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from gateway.auth.identity import Principal
@@ -160,10 +159,8 @@ async def counted_form(request: Request) -> AsyncIterator[FormData]:
     """The request's form. Raises `BadRequest` on `image` for more files than are even counted."""
     try:
         form = await request.form(max_files=MAX_FILES)
-    except HTTPException as failure:
-        if str(failure.detail).startswith("Too many files"):
-            raise too_many_pictures() from failure
-        raise
+    except TooManyFiles as failure:
+        raise too_many_pictures() from failure
     try:
         yield form
     finally:

@@ -7,7 +7,6 @@ A watermark found in another picture than the recorded one is no match; one too 
 
 import base64
 import binascii
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -17,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.addresses import public_base
 from gateway.desk import Desk
 from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import speaking
 from gateway.errors import BadRequest, NotFound
-from gateway.limits import public_limiter, public_rate
+from gateway.intake import FILES, public
 from gateway.problems import Problem
 from gateway.store.database import reading
 from gateway.store.schema import images
@@ -80,21 +80,20 @@ class SoftBinding:
         """All routes."""
         parts = desk.parts
         router = APIRouter(route_class=speaking(self), tags=["soft binding"])
-        rated: Callable[[Any], Any] = public_limiter(parts.limit_settings).limit(public_rate(parts.limit_settings))
         resolver = _Resolver(desk)
 
         @router.get(f"{ROOT}/matches/byBinding", summary="Manifests that a watermark or fingerprint leads to")
-        @rated
+        @public(rated=True)
         def by_binding(request: Request, alg: str, value: str, most: MaxResults = 10) -> Response:
             return _json({"matches": resolver.by_binding(alg, value, most)})
 
         @router.post(f"{ROOT}/matches/byBinding", summary="The same, with the binding in the body")
-        @rated
+        @public(rated=True)
         def by_binding_body(request: Request, body: BindingBody, most: MaxResults = 10) -> Response:
             return _json({"matches": resolver.by_binding(body.alg, body.value, most)})
 
         @router.post(f"{ROOT}/matches/byContent", summary="Manifests that a picture leads to; nothing of it is kept")
-        @rated
+        @public(FILES, rated=True)
         def by_content(
             request: Request,
             data: Picture,
@@ -109,38 +108,42 @@ class SoftBinding:
             return _json({"matches": resolver.by_content(data, alg, most, (hint_alg, hint_value))})
 
         @router.get(f"{ROOT}/manifests/{{manifest_id}}", summary="A manifest store, as it was signed")
-        @rated
+        @public(rated=True)
         def manifest(request: Request, manifest_id: str, active_only: ActiveOnly = False) -> Response:
             row = resolver.picture(images.c.manifest_id == manifest_id)
             store = parts.pictures.manifest(row)
             return Response(active_manifest(store) if active_only else store, media_type="application/c2pa")
 
         @router.get(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Proof that the manifest is in the log")
-        @rated
+        @public(rated=True)
         def receipt(request: Request, manifest_id: str) -> Response:
             found = resolver.receipt(manifest_id, _root(request, desk))
             return _json(found | resolver.checked(manifest_id, found))
 
         @router.post(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Does this receipt hold?")
-        @rated
+        @public(rated=True)
         def check(request: Request, manifest_id: str, body: Annotated[dict[str, Any], Body()]) -> Response:
             return _json(resolver.checked(manifest_id, body))
 
         @router.get(f"{ROOT}/services/supportedAlgorithms", summary="Watermarks and fingerprints resolved here")
+        @public()
         async def algorithms() -> Response:
             marks = [{"alg": name} for name in sorted(resolver.mark_algorithms)]
             return _json({"watermarks": marks, "fingerprints": [{"alg": PDQ_ALGORITHM}]})
 
         @router.get(f"{ROOT}/services/status", summary="Whether resolving works")
+        @public()
         def status() -> Response:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             return _json({"status": "ok" if resolver.answers() else "down", "timestamp": now})
 
         @router.get(f"{ROOT}/services/capabilities", summary="What of the standard is supported")
+        @public()
         async def capabilities() -> Response:
             return _json({"c2paSpecificationVersion": SPEC_VERSION, "supportedCapabilities": ["queryByContent"]})
 
         @router.get("/.well-known/c2pa-soft-binding-resolution", summary="Where soft bindings are resolved")
+        @public()
         async def well_known(request: Request) -> Response:
             root = _root(request, desk)
             return _json(
@@ -295,7 +298,7 @@ def _unsupported(alg: str) -> BadRequest:
 
 
 def _root(request: Request, desk: Desk) -> str:
-    return (desk.parts.settings.public_url or str(request.base_url)).rstrip("/") + ROOT
+    return public_base(request, desk.parts.settings) + ROOT
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:
