@@ -12,6 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from gateway.auth.identity import Principal
+from gateway.bodies import TooManyFiles
 from gateway.desk import Desk, Wish
 from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest
