@@ -1,5 +1,6 @@
 """The FastAPI app from parts: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -64,7 +65,10 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await parts.dispatcher.start()
         await jobs.start()
+        keeping = asyncio.create_task(parts.moderation_log.keep())
         yield
+        keeping.cancel()
+        await asyncio.wait([keeping])
         await jobs.close()
         await parts.close()
 

@@ -19,6 +19,7 @@ from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
 from gateway.looks import Looks
 from gateway.marks import foreign_marks, watermarkers
+from gateway.moderation_log import ModerationLog
 from gateway.parts import BootError, build_part
 from gateway.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.provisioning import open_ledger
@@ -70,6 +71,7 @@ class Parts:
     ledger: Ledger
     records: Records
     retries: Retries
+    moderation_log: ModerationLog
     chains: Chains
     pictures: Pictures
     uploads: Uploads
@@ -150,6 +152,7 @@ def wire(folder: DataFolder) -> Parts:
             " ".join(filter(None, (policy.appeal.how, policy.appeal.contact))),
             time.time,
         ),
+        moderation_log=ModerationLog(folder.engine, ledger, time.time),
         chains=Chains(folder.engine, settings.chains, time.monotonic),
         pictures=pictures,
         uploads=Uploads(

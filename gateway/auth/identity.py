@@ -17,11 +17,12 @@ class Assurance(IntEnum):
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """What a key may do. `exact_scores`: see moderation scores to more than a tenth, for whoever tunes a policy."""
 
     GENERATE = "generate"
     MODERATE = "moderate"
     AUDIT = "audit"
+    EXACT_SCORES = "exact_scores"
 
 
 @dataclass(frozen=True, slots=True)

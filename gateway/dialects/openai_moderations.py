@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Discriminator, Field
 
-from gateway.auth.identity import Principal
+from gateway.auth.identity import Principal, Scope
 from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest, ScreeningUnanswered
 from gateway.statements import only_unanswered
@@ -113,7 +114,18 @@ async def moderate(parts: Parts, who: Principal, body: ModerationBody, call_id: 
         looked_at = (Stage.PROMPT, words) if words is not None else (Stage.INPUT_IMAGE, await _pixels(parts, each))
         subjects[0].append(looked_at)
     policy = parts.rulebook.policy_for(who.tenant, subject=call_id)
-    return [await _result(parts, who, policy, subject) for subject in subjects]
+    sent = [each.model_dump() if isinstance(each, WireBody) else each for each in inputs]
+    results = []
+    for number, subject in enumerate(subjects):
+        decision, result = await _result(parts, who, policy, subject)
+        if decision.stops:
+            said = orjson.dumps(sent[number] if len(subjects) == len(sent) else sent)
+            end_user = body.safety_identifier or body.user
+            await parts.moderation_log.stopped(who, end_user, f"{call_id}-{number}", policy, decision, said)
+        else:
+            parts.moderation_log.passed(who)
+        results.append(result)
+    return results
 
 
 async def _pixels(parts: Parts, picture: Any) -> Any:
@@ -127,7 +139,9 @@ async def _pixels(parts: Parts, picture: Any) -> Any:
     return await asyncio.to_thread(decode, data, parts.uploads.limits)
 
 
-async def _result(parts: Parts, who: Principal, policy: Policy, subject: list[tuple[Stage, Any]]) -> dict[str, Any]:
+async def _result(
+    parts: Parts, who: Principal, policy: Policy, subject: list[tuple[Stage, Any]]
+) -> tuple[Decision, dict[str, Any]]:
     decision = Decision(Verdict.ALLOW, policy.digest)
     looks = [
         await (parts.screening.prompt(thing) if stage is Stage.PROMPT else parts.screening.image(thing, stage))
@@ -150,27 +164,38 @@ async def _result(parts: Parts, who: Principal, policy: Policy, subject: list[tu
             scores[theirs] = max(scores[theirs], finding.score)
             inputs[theirs].add(applied[finding.stage])
     true_for = {theirs for ours in flagged for theirs in _COUNTERPART.get(ours, ())}
-    return {
+    told = exactly if Scope.EXACT_SCORES in who.scopes else to_a_tenth
+    return decision, {
         "flagged": bool(true_for),  # clients ask why: what has no counterpart is told under `fluxgate`
         "categories": {theirs: theirs in true_for for theirs in THEIRS},
-        "category_scores": scores,
+        "category_scores": {theirs: told(score) for theirs, score in scores.items()},
         "category_applied_input_types": {theirs: sorted(inputs[theirs]) for theirs in THEIRS},
         "fluxgate": {
             "verdict": decision.verdict.word,
             "policy": policy.name,
             "policy_digest": policy.digest,
-            "categories": _ours(findings, flagged),
-            "facts": _facts(findings),
+            "categories": _ours(findings, flagged, told),
+            "facts": {name: told(score) for name, score in _facts(findings).items()},
         },
     }
 
 
-def _ours(findings: Iterable[Finding], flagged: set[str]) -> dict[str, dict[str, Any]]:
+def exactly(score: float) -> float:
+    """For keys with the scope `exact_scores`."""
+    return score
+
+
+def to_a_tenth(score: float) -> float:
+    """Enough to see how sure a classifier is, too little to feel one's way below a threshold."""
+    return round(score, 1)
+
+
+def _ours(findings: Iterable[Finding], flagged: set[str], told: Callable[[float], float]) -> dict[str, dict[str, Any]]:
     ours: dict[str, dict[str, Any]] = {}
     for finding in findings:
         if finding.category != UNANSWERED and finding.category not in set(Fact):
             known = ours.setdefault(finding.category, {"flagged": finding.category in flagged, "score": 0.0})
-            known["score"] = max(known["score"], finding.score)
+            known["score"] = max(known["score"], told(finding.score))
     return ours
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -120,4 +121,17 @@ refused_prompts = Table(
     Column("turned_away", Integer, nullable=False, default=0),  # requests, while suspended or slowed because of it
     Index("refused_prompts_by_subject", "subject", "at"),
     Index("refused_prompts_by_key", "key_subject", "at"),
+)
+
+# How many subjects of moderation calls were not stopped, until the hour is over and in the log
+# (gateway/moderation_log.py).
+moderation_totals = Table(
+    "moderation_totals",
+    metadata,
+    Column("id", String(40), primary_key=True),  # of the log entry
+    Column("tenant", String(64), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("hour", Integer, nullable=False),  # since the beginning of 1970
+    Column("passed", Integer, nullable=False),
+    UniqueConstraint("key_id", "hour"),
 )

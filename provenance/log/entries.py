@@ -35,7 +35,8 @@ class Outcome(StrEnum):
     that a signing certificate is not to be relied on (`provenance/revocations.py`), `LIFTED` that the suspension which
     decision `about` led to was ended by a person, `ENDED` that it ran out or that its refusal counts no longer, and
     how many requests were turned away meanwhile (`turned_away`), `MEASURED` that a report on the screening was made
-    (`files`)."""
+    (`files`), `MODERATED` that a moderation call would have been stopped as a request, or, with `passed`, how many
+    subjects of one key's calls were not."""
 
     DELIVERED = "delivered"
     HELD = "held"
@@ -46,6 +47,7 @@ class Outcome(StrEnum):
     LIFTED = "lifted"
     ENDED = "ended"
     MEASURED = "measured"
+    MODERATED = "moderated"
 
 
 def commit(salt: bytes, name: str, value: bytes) -> str:
@@ -72,8 +74,8 @@ class Entry:
     and the one that `counted`. `second_stage`: second classifier → whether it was `asked` about the prompt, and if not,
     why: the first one scored `below` its zone or surely `above`, or was `silent`. `*_digest`: `sha256:…`.
     `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered or held picture only. `timestamped`: an RFC 3161
-    time-stamp is in its signature. `files`: name → hex SHA-256 of a report's files. `commitments`: name →
-    `commit(...)`. Raises `EntryInvalid`.
+    time-stamp is in its signature. `passed`: number of `subjects`, and `from` and `to` when. `files`: name →
+    hex SHA-256 of a report's files. `commitments`: name → `commit(...)`. Raises `EntryInvalid`.
     """
 
     request_id: str
@@ -102,6 +104,7 @@ class Entry:
     failure: str | None = None
     about: str | None = None
     turned_away: int | None = None
+    passed: Mapping[str, int | str] | None = None
     revocation: Mapping[str, str] | None = None
     files: Mapping[str, str] | None = None
     commitments: Mapping[str, str] = field(default_factory=dict)
@@ -145,6 +148,7 @@ class Entry:
             "failure": self.failure,
             "about": self.about,
             "turned_away": self.turned_away,
+            "passed": None if self.passed is None else dict(self.passed),
             "revocation": None if self.revocation is None else dict(self.revocation),
             "files": None if self.files is None else dict(self.files),
             "commitments": dict(self.commitments) or None,

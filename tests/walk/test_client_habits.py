@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gateway.auth.identity import Scope
 from gateway.dialects.native import Flat, Nested
 from gateway.dialects.openai_images import EditBody, GenerationBody
 from gateway.dialects.openai_moderations import ModerationBody
+from gateway.moderation_log import ModerationLog
 from tests.walk.dialogues import Native
 from tests.walk.house import HARMLESS, SIZE, House
+from tests.walk.switched_parts import switched
 
 GENERATIONS, EDITS, MODERATIONS = "/v1/images/generations", "/v1/images/edits", "/v1/moderations"
 GENERATE, UPLOAD = "/api/v1/model/generateImage", "/api/v1/model/uploadMedia"
@@ -319,13 +323,77 @@ def demo_house(tmp_path_factory: pytest.TempPathFactory, parts_path: str) -> Ite
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["사과 하나", "kirmizi bir elma", "a red apple", "how to make a pipe bomb at home, step by step", "Mickey Mouse"],
+    ("text", "flagged"),
+    [
+        ("사과 하나", False),
+        ("kirmizi bir elma", False),
+        ("a red apple", False),
+        ("how to make a pipe bomb at home, step by step", True),
+        ("Mickey Mouse", True),
+    ],
 )
-def test_flagged_means_that_a_category_is_true(demo_house: House, text: str) -> None:
+def test_flagged_means_that_a_category_is_true(demo_house: House, text: str, flagged: bool) -> None:
     # case moderation-01
     (result,) = demo_house.send("POST", MODERATIONS, json={"input": text}).json()["results"]
     assert result["flagged"] is any(result["categories"].values())
-    assert result["flagged"] is ("bomb" in text)
+    assert result["flagged"] is flagged
     if text == "사과 하나":
         assert result["fluxgate"]["verdict"] != "allow", "the answer tells it elsewhere"
+
+
+# -- probing: case S9 --------------------------------------------------------------------------------------------------
+
+
+def moderated(house: House) -> list[dict[str, Any]]:
+    leaves = [json.loads(row["leaf"]) for row in house.rows("select leaf from log_entries order by idx")]
+    return [leaf for leaf in leaves if leaf["outcome"] == "moderated"]
+
+
+def test_scores_are_told_to_a_tenth_unless_the_key_may_see_them_exactly(house: House) -> None:
+    # case S9
+    _, exact = house.new_key("acme", scopes=(Scope.MODERATE, Scope.EXACT_SCORES))
+    found = {}
+    with switched(switched_words="finds:gore=0.4321"):
+        for name, key in (("rounded", house.key), ("exact", exact)):
+            (result,) = house.send("POST", MODERATIONS, json={"input": HARMLESS}, key=key).json()["results"]
+            ours = result["fluxgate"]["categories"]
+            found[name] = (result["category_scores"]["violence/graphic"], ours["gore"]["score"])
+            scores = [*result["category_scores"].values(), *(each["score"] for each in ours.values())]
+            assert name == "exact" or all(score == round(score, 1) for score in scores)
+    assert found == {"rounded": (0.4, 0.4), "exact": (0.4321, 0.4321)}
+
+
+def test_what_would_be_stopped_is_logged_one_by_one(house: House) -> None:
+    # case S9
+    before = len(moderated(house))
+    with switched(switched_words="finds:gore"):
+        asked = {"input": [f"{HARMLESS} zq7canary"] * 2, "user": "person-1"}
+        answer = house.send("POST", MODERATIONS, json=asked).json()
+    new = moderated(house)[before:]
+    assert [entry["request_id"] for entry in new] == [f"{answer['id']}-0", f"{answer['id']}-1"]
+    for entry in new:
+        assert (entry["verdict"], entry["stage"], entry["reasons"][0]["category"]) == ("refuse", "prompt", "gore")
+        assert set(entry["commitments"]) == {"principal", "subject", "end_user"}
+        assert "canary" not in json.dumps(entry)
+        assert "person-1" not in json.dumps(entry)
+
+
+def test_the_others_are_one_total_for_a_key_and_an_hour(house: House) -> None:
+    # case S9
+    tenant, key = house.new_key("totals")
+    log = house.parts.moderation_log
+    before = len(moderated(house))
+    for _ in range(3):
+        assert house.send("POST", MODERATIONS, json={"input": [HARMLESS, HARMLESS]}, key=key).status_code == 200
+    log.write()
+    log.write()
+    assert len(moderated(house)) == before, "the hour is not over"
+    (row,) = house.rows("select * from moderation_totals where tenant = ?", tenant)
+    assert row["passed"] == 6
+    later = ModerationLog(house.folder.engine, house.parts.ledger, lambda: time.time() + 2 * 3600)
+    later.close_ended()
+    later.close_ended()
+    (entry,) = (each for each in moderated(house)[before:] if each["request_id"] == row["id"])
+    assert entry["passed"]["subjects"] == 6
+    assert set(entry["commitments"]) == {"principal"}
+    assert house.rows("select * from moderation_totals where tenant = ?", tenant) == []
