@@ -1,11 +1,15 @@
 """Runs the app in uvicorn: binds first, so that a taken port is an error before anything is built."""
 
+import math
+import resource
 import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from gateway.app import build_app
+from gateway.connections import OpenConnections, bounded_protocol, proxy_networks
 from gateway.data_folder import open_data_folder
 from gateway.settings import Settings
 from gateway.wiring import wire
@@ -34,9 +38,39 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = build_app(wire(open_data_folder(settings.data_dir, settings)))
-    server = _Announcing(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20))
+    _allow_files(settings.intake.connections)
+    server = _Announcing(server_config(app, settings))
     server.ready = lambda: announce(url)
     server.run(sockets=[listening])
+
+
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs `app`: with bounded connections, and with no proxy believed that the settings do not name."""
+    networks = proxy_networks(settings.trusted_proxies)
+    connections = OpenConnections(settings.intake, networks)
+    return uvicorn.Config(
+        app,
+        http=bounded_protocol(settings.intake, connections, 2 * settings.max_upload_bytes),
+        ws="none",
+        timeout_keep_alive=math.ceil(settings.intake.idle_timeout_seconds),
+        proxy_headers=bool(networks),
+        forwarded_allow_ips=[str(network) for network in networks],
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=20,
+    )
+
+
+def _allow_files(connections: int) -> None:
+    """Raises the soft limit on open files, so that every allowed connection can be accepted beside our own files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+_OWN_FILES = 512
 
 
 class _Announcing(uvicorn.Server):

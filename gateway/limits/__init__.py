@@ -1,7 +1,13 @@
 """Request rates per key and tenant, a cost-weighted image budget per tenant and day, a rate per public address."""
 
 from gateway.limits.admission import Limits
-from gateway.limits.public import PUBLIC_RETRY_AFTER_SECONDS, caller_address, public_limiter, public_rate
+from gateway.limits.public import (
+    PUBLIC_RETRY_AFTER_SECONDS,
+    caller_address,
+    counted_address,
+    public_limiter,
+    public_rate,
+)
 from gateway.limits.quotas import BudgetExhausted, LimitReached, LimitSettings, Quota, RateLimited, RateState
 
 __all__ = [
@@ -14,6 +20,7 @@ __all__ = [
     "RateLimited",
     "RateState",
     "caller_address",
+    "counted_address",
     "public_limiter",
     "public_rate",
 ]

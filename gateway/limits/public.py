@@ -15,11 +15,15 @@ _NO_ADDRESS = "local"  # a Unix socket
 
 
 def caller_address(request: Request) -> str:
-    """The address slowapi counts: an IPv4 address, or the /64 network of an IPv6 one.
+    """The address slowapi counts.
 
     The parameter must be called `request`: slowapi looks for that name, and otherwise calls without an argument.
     """
-    host = request.client.host if request.client else _NO_ADDRESS
+    return counted_address(request.client.host if request.client else _NO_ADDRESS)
+
+
+def counted_address(host: str) -> str:
+    """The unit in which addresses are counted: an IPv4 address, or the /64 network of an IPv6 one."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
