@@ -127,6 +127,18 @@ class Desk:
         request.state.caller = who
         return who
 
+    def end_user(self, request: Request, who: Principal, named: str | None) -> str | None:
+        """The caller's pseudonym for its own user. `named`: in the body.
+
+        A front end forwards bodies that its users have written, but sets the header of the settings itself: for a key
+        that is trusted to send it, the header counts. Raises `BadEndUser` if it cannot be used.
+        """
+        header = self.parts.settings.end_user_header
+        if header is None or Scope.END_USER_HEADER not in who.scopes:
+            return named or None
+        said = request.headers.get(header, "").strip()
+        return checked_end_user(said, header) if said else named or None
+
     async def not_suspended(self, who: Principal, end_user: str | None) -> None:
         """Raises `Suspended` for whoever may not have anything looked at now, `BadEndUser` for a name that is none.
 

@@ -136,6 +136,12 @@ class Settings(_Frozen):
         (),
         description="languages of visible labels, the first unless a request names one; default: all, `en` first",
     )
+    end_user_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="header in which front ends name the end user, such as `X-OpenWebUI-User-Id`: for keys with "
+        "the scope `end_user_header`, it counts before `safety_identifier` and `user`",
+    )
     appeal_contact: str = Field("", description="where a person contests a decision, if the policy names no contact")
     model: str = Field(DEMO_MODEL, description="`demo`, a folder in diffusers' layout, or a model hub id")
     model_id: str | None = Field(None, description="name callers use for the model; default: the folder or hub id")

@@ -17,12 +17,14 @@ class Assurance(IntEnum):
 
 
 class Scope(StrEnum):
-    """What a key may do. `exact_scores`: see moderation scores to more than a tenth, for whoever tunes a policy."""
+    """What a key may do. `exact_scores`: see moderation scores to more than a tenth, for whoever tunes a policy.
+    `end_user_header`: name end users in the header of the setting `end_user_header`, for front ends that set it."""
 
     GENERATE = "generate"
     MODERATE = "moderate"
     AUDIT = "audit"
     EXACT_SCORES = "exact_scores"
+    END_USER_HEADER = "end_user_header"
 
 
 @dataclass(frozen=True, slots=True)

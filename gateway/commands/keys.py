@@ -57,18 +57,28 @@ def create(
         ),
     ] = 0,
     scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; repeat for more than one.")] = None,
+    trust_end_user_header: Annotated[
+        bool,
+        typer.Option(
+            "--trust-end-user-header",
+            help="For a front end that names its users in the header of the setting end_user_header: adds that scope.",
+        ),
+    ] = False,
     expires_in: Annotated[str | None, typer.Option(help="Lifetime such as 12h, 90d or 52w. Default: no end.")] = None,
     data_dir: DataDir = _DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once. Only a keyed hash of it is stored."""
     lifetime = None if expires_in is None else _duration(expires_in, "--expires-in")
+    scopes = tuple(scope) if scope else (Scope.GENERATE, Scope.MODERATE)
+    if trust_end_user_header:
+        scopes += (Scope.END_USER_HEADER,)
     store = _open(data_dir, make=True)
     try:
         record, key = store.create(
             tenant,
             label,
-            tuple(scope) if scope else (Scope.GENERATE, Scope.MODERATE),
+            scopes,
             Assurance(level),
             None if lifetime is None else _now() + lifetime,
         )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, File, Form, Query, Request, Response, Uploa
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from sqlalchemy import Row
 
-from gateway.auth.identity import Scope
+from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk, Wish
 from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
@@ -111,7 +111,7 @@ class Native:
         @router.post("/model/generateImage", summary="Start a generation")
         async def generate(request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)]) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            order = desk.complete(_wish(desk, body), "native", "pred", _FIELDS)
+            order = desk.complete(_wish(desk, body, request, who), "native", "pred", _FIELDS)
             await desk.accept(who, order, _FIELDS)
             return _both(_started(order.id, order.model, order.created_at))
 
@@ -155,7 +155,7 @@ class Native:
             safety_identifier: Annotated[str | None, Form(description="as in `generateImage`")] = None,
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            await desk.not_suspended(who, safety_identifier)
+            await desk.not_suspended(who, desk.end_user(request, who, safety_identifier))
             if purpose == "mask":
                 row = await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")
                 return _json({"data": _kept(desk, request, row)})
@@ -170,7 +170,7 @@ class Native:
         return router
 
 
-def _wish(desk: Desk, body: Flat | Nested) -> Wish:
+def _wish(desk: Desk, body: Flat | Nested, request: Request, who: Principal) -> Wish:
     asked = body.input if isinstance(body, Nested) else body
     if asked.steps is not None and asked.num_inference_steps is not None and asked.steps != asked.num_inference_steps:
         raise BadRequest("steps", "differs from num_inference_steps", "Send one of the two")
@@ -186,7 +186,7 @@ def _wish(desk: Desk, body: Flat | Nested) -> Wish:
         quality=asked.output_quality,
         upload=_upload_id("image", asked.image) if asked.image else None,
         strength=asked.strength,
-        end_user=asked.safety_identifier or asked.user,
+        end_user=desk.end_user(request, who, asked.safety_identifier or asked.user),
         mask=_upload_id("mask", asked.mask) if asked.mask else None,
         references=tuple(_upload_id("references", url) for url in asked.references),
         finish=Finish(tuple(map(_colour, asked.palette)), asked.upscale),

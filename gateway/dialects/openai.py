@@ -4,7 +4,7 @@ import asyncio
 import base64
 import secrets
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
@@ -18,6 +18,7 @@ from gateway.dialects.openai_images import (
     EDIT_FORM,
     EXAMPLES,
     FIELDS,
+    EditBody,
     GenerationBody,
     counted_form,
     edit_body,
@@ -32,6 +33,8 @@ from gateway.exchange import Delivered, ImageRequest, Outcome
 from gateway.intake import DATA_URLS, FILES, keyed
 from gateway.problems import Problem, problem_of_outcome
 from inference.engines import ModelCard
+
+NamedBody = TypeVar("NamedBody", GenerationBody, EditBody, ModerationBody)
 
 
 class OpenAI:
@@ -62,6 +65,7 @@ class OpenAI:
             request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)]
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
+            body = _named(desk, request, who, body)
             orders = desk.complete_all(wishes(body, desk.model(body.model)), "openai", "img", FIELDS)
             return await _draw(desk, request, who, body, orders)
 
@@ -71,6 +75,7 @@ class OpenAI:
             who = await desk.identify(request, Scope.GENERATE)
             async with counted_form(request) as form:
                 body, pictures, mask = edit_body(form)
+                body = _named(desk, request, who, body)
                 wanted = edit_wishes(body, desk.model(body.model), pictures, mask)
                 orders = desk.complete_all(wanted, "openai", "img", FIELDS)
                 await desk.not_suspended(who, orders[0].end_user)
@@ -86,7 +91,8 @@ class OpenAI:
         @keyed(Scope.MODERATE, DATA_URLS)
         async def moderations(request: Request, body: ModerationBody) -> Response:
             who = await desk.identify(request, Scope.MODERATE)
-            await desk.not_suspended(who, body.safety_identifier or body.user)
+            body = _named(desk, request, who, body)
+            await desk.not_suspended(who, body.safety_identifier)
             call_id = f"modr-{secrets.token_hex(12)}"
             results = await moderate(desk.parts, who, body, call_id)
             return _json({"id": call_id, "model": MODERATION_MODEL, "results": results})
@@ -107,6 +113,12 @@ class OpenAI:
 
 def _model(card: ModelCard, desk: Desk) -> dict[str, Any]:
     return {"id": card.id, "object": "model", "created": 0, "owned_by": desk.parts.settings.provider}
+
+
+def _named(desk: Desk, request: Request, who: Principal, body: NamedBody) -> NamedBody:
+    """The body with the one name of the end user that counts. Raises `BadEndUser`."""
+    named = desk.end_user(request, who, body.safety_identifier or body.user)
+    return body.model_copy(update={"safety_identifier": named, "user": None})
 
 
 async def _draw(

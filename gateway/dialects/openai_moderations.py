@@ -120,8 +120,9 @@ async def moderate(parts: Parts, who: Principal, body: ModerationBody, call_id: 
         decision, result = await _result(parts, who, policy, subject)
         if decision.stops:
             said = orjson.dumps(sent[number] if len(subjects) == len(sent) else sent)
-            end_user = body.safety_identifier or body.user
-            await parts.moderation_log.stopped(who, end_user, f"{call_id}-{number}", policy, decision, said)
+            await parts.moderation_log.stopped(
+                who, body.safety_identifier, f"{call_id}-{number}", policy, decision, said
+            )
         else:
             parts.moderation_log.passed(who)
         results.append(result)
