@@ -1,6 +1,7 @@
 """What the credential of a picture that is sent in says, as findings: was it tampered with, are rights reserved?
 
-It reports; the policy decides. A picture without a credential says nothing, and that is reported too, as zeros.
+It reports; the policy decides. A picture without a credential says nothing, and that is reported too, as zeros. So is
+one whose credential cannot be read, or names somebody who cannot be looked up here: that is no sign of tampering.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ NAME: Final = "credentials"
 VERSION: Final = "1"
 
 _SURE: Final = 1.0
+"""A hash or a signature does not fit."""
 _DOUBTFUL: Final = 0.5
+"""The credential does not hold for another reason, which may be nobody's fault, such as its certificate's end."""
 
 _OUR_USE: Final = "ai_inference"
 """What happens to a picture here: a model looks at it. It is neither mined nor trained on."""
@@ -53,8 +56,8 @@ class Credentials:
             return CredentialReport("unanswered", ours=False, reserved=(), findings=(silent,))
         altered = 0.0
         if credential.state is CredentialState.INVALID:
-            altered = _SURE if any(map(_is_mismatch, credential.codes)) else _DOUBTFUL
-        facts = (("credential", credential.state.value),)
+            altered = _SURE if credential.altered else _DOUBTFUL
+        facts = (("credential", credential.state.value), ("identity", credential.identity.value))
         held_back = (_SURE if _OUR_USE in reserved else _DOUBTFUL) if reserved else 0.0
         findings = (
             _finding(Category.TAMPERED_CREDENTIAL, altered, facts),
@@ -69,14 +72,6 @@ class Credentials:
         except ValueError:
             reserved = (*reservations(credential.manifest_json, b""), _UNREADABLE)
         return (*reserved, _UNREADABLE) if found.unreadable else reserved
-
-
-def _is_mismatch(code: str) -> bool:
-    """A hash or a signature does not fit, or a part is gone: somebody changed the file after it was signed.
-
-    Other failures, such as an expired certificate, may be nobody's fault.
-    """
-    return code.endswith((".mismatch", ".missing", ".malformed", ".changed")) or code.startswith("unreadable.")
 
 
 def _finding(category: Category, score: float, facts: tuple[tuple[str, str], ...]) -> Finding:

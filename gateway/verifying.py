@@ -159,6 +159,8 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "signed_at": credential.signed_at,
                 "time_trusted": credential.time_trusted,
                 "revoked_since": None if found.revocation is None else found.revocation.since.isoformat(),
+                "altered": credential.altered,
+                "identity": credential.identity.value,
                 "codes": list(credential.codes),
                 "confidence": confidence.of_metadata(credential),
                 "explanation": said["metadata"],

@@ -35,6 +35,17 @@ def active_manifest(store: bytes) -> bytes:
     return (len(content) + _HEADER_BYTES).to_bytes(4, "big") + b"jumb" + content
 
 
+def assertion_of(store: bytes, label: str) -> bytes:
+    """The content of an assertion of the active manifest, without box header. Raises `StoreBroken` without it."""
+    _, *manifests = _inside(store)
+    for part in _inside(manifests[-1])[1:] if manifests else ():
+        if _label(part) == "c2pa.assertions":
+            for assertion in _inside(part)[1:]:
+                if _label(assertion) == label:
+                    return b"".join(content[_HEADER_BYTES:] for content in _inside(assertion)[1:2])
+    raise StoreBroken("the manifest has no such assertion")
+
+
 def unsigned_bytes_intact(store: bytes, *, timestamped: bool) -> bool:
     """Whether what no signature covers still is as the standard writes it.
 
@@ -63,6 +74,12 @@ def _described(box: bytes, *, salted: bool = False) -> tuple[str, list[bytes]]:
     if description[_HEADER_BYTES + _TYPE_BYTES] != (_SALTED if salt else _LABELLED) or (salt and not salted):
         raise StoreBroken("a box is not described as C2PA describes it")
     return label.decode("latin-1"), contents
+
+
+def _label(box: bytes) -> str:
+    """Of a superbox. Raises `StoreBroken`."""
+    label, _, _ = _inside(box)[0][_HEADER_BYTES + _TYPE_BYTES + 1 :].partition(b"\x00")
+    return label.decode("latin-1")
 
 
 def _signature_intact(box: bytes, timestamped: bool) -> bool:

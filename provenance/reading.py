@@ -12,14 +12,19 @@ import c2pa
 from provenance.embedded import manifest_store
 from provenance.errors import UnreadableImage
 from provenance.manifest_store import unsigned_bytes_intact
+from provenance.validation import Identity, altered, failures, holds, identity, successes
 
 
 class CredentialState(StrEnum):
-    """C2PA's states, as one reader sees them: trust depends on the anchors the reader was given."""
+    """C2PA's states, as one reader sees them: trust depends on the anchors the reader was given.
+
+    `UNREADABLE` is ours: something is there that may be a credential, and no reader can take it apart.
+    """
 
     TRUSTED = "trusted"
     VALID = "valid"
     INVALID = "invalid"
+    UNREADABLE = "unreadable"
     NOT_PRESENT = "not_present"
 
 
@@ -31,6 +36,8 @@ class Credential:
     `certificate_serial`: its serial number in decimal. `generator`: name and version of the claim generator.
     `signer_trusted`: the signing certificate leads to an anchor, even if the file was changed since. `signed_at`:
     RFC 3339, as the time-stamp says; `time_trusted`: the time-stamp is of an authority under the reader's anchors.
+    `altered`: a hash or a signature does not fit, so that something was changed after signing; of all that makes a
+    credential invalid, only this. `identity`: of whom a CAWG assertion names.
     `detached`: the manifest was not in the file but beside it. `soft_binding`: (algorithm, value as written) of the
     first soft binding, if any.
     """
@@ -48,6 +55,8 @@ class Credential:
     digital_source_types: tuple[str, ...] = ()
     manifest_json: str | None = None
     detached: bool = False
+    altered: bool = False
+    identity: Identity = Identity.NONE
 
     @property
     def timestamped(self) -> bool:
@@ -102,7 +111,7 @@ class ManifestReader:
         embedded = _STORE_LABEL in data
         if not embedded and beside is None and _REFERENCE not in data:
             return NOT_PRESENT
-        if beside is not None and _holds_store(data, media_type):
+        if beside is not None and _embedded_store(data, media_type):
             beside = None
         try:
             store = _store(self._context, data, media_type, beside)
@@ -116,8 +125,15 @@ class ManifestReader:
         if found.state is CredentialState.TRUSTED and not (
             _all_referenced(store) and _as_written(data, media_type, found, beside)
         ):
-            found = replace(found, state=CredentialState.INVALID, codes=(*found.codes, UNSIGNED_CHANGED))
-        return replace(found, detached=beside is not None)
+            return replace(
+                found,
+                state=CredentialState.INVALID,
+                codes=(*found.codes, UNSIGNED_CHANGED),
+                altered=True,
+                detached=beside is not None,
+            )
+        changed = altered(store, data, beside or _embedded_store(data, media_type))
+        return replace(found, altered=changed, detached=beside is not None)
 
     def close(self) -> None:
         """Releases the native context."""
@@ -154,7 +170,7 @@ def _unread(error: Exception, embedded: bool) -> Credential:
         return INACCESSIBLE
     if isinstance(error, c2pa.C2paError.ManifestNotFound) or not embedded:
         return NOT_PRESENT
-    return Credential(CredentialState.INVALID, codes=(f"unreadable.{type(error).__name__.strip('_')}",))
+    return Credential(CredentialState.UNREADABLE, codes=(f"unreadable.{type(error).__name__.strip('_')}",))
 
 
 def _report(store: dict[str, Any]) -> Credential:
@@ -163,19 +179,27 @@ def _report(store: dict[str, Any]) -> Credential:
     generator = (manifest.get("claim_generator_info") or [{}])[0]
     assertions = [a for a in manifest.get("assertions", ()) if isinstance(a.get("data"), dict)]
     return Credential(
-        state=_STATES.get(str(store.get("validation_state")), CredentialState.INVALID),
+        state=_state(store),
         issuer=signature.get("issuer"),
         certificate_serial=signature.get("cert_serial_number"),
         generator=" ".join(str(generator[key]) for key in ("name", "version") if generator.get(key)) or None,
         manifest_id=store.get("active_manifest"),
-        codes=tuple(sorted(set(_codes(store)))),
+        codes=failures(store),
         signed_at=signature.get("time"),
-        time_trusted="timeStamp.trusted" in _successes(store),
+        time_trusted="timeStamp.trusted" in successes(store),
         signer_trusted=_signer_trusted(store),
         soft_binding=_soft_binding(assertions),
         digital_source_types=tuple(_source_types(assertions)),
         manifest_json=json.dumps(store, indent=1, sort_keys=True),
+        identity=identity(store),
     )
+
+
+def _state(store: dict[str, Any]) -> CredentialState:
+    said = _STATES.get(str(store.get("validation_state")), CredentialState.INVALID)
+    if said is CredentialState.TRUSTED or not holds(store):
+        return said
+    return CredentialState.TRUSTED if _signer_trusted(store) else CredentialState.VALID
 
 
 def _all_referenced(store: dict[str, Any]) -> bool:
@@ -188,38 +212,22 @@ def _all_referenced(store: dict[str, Any]) -> bool:
     return not unseen
 
 
-def _holds_store(data: bytes, media_type: str) -> bool:
-    """The label alone does not tell: an address that ends in .c2pa has it, too."""
+def _embedded_store(data: bytes, media_type: str) -> bytes | None:
+    """None unless there is exactly one. The label alone does not tell: an address that ends in .c2pa has it, too."""
     try:
-        return bool(manifest_store(data, media_type))
+        return manifest_store(data, media_type) or None
     except UnreadableImage:
-        return False
+        return None
 
 
 def _as_written(data: bytes, media_type: str, credential: Credential, beside: bytes | None) -> bool:
-    try:
-        return unsigned_bytes_intact(beside or manifest_store(data, media_type), timestamped=credential.timestamped)
-    except UnreadableImage:
-        return False
-
-
-def _codes(store: dict[str, Any]) -> Iterator[str]:
-    """Failures of the active manifest and of what is new in its ingredients' ones."""
-    results = store.get("validation_results") or {}
-    active = results.get("activeManifest") or {}
-    yield from (entry["code"] for entry in active.get("failure", ()))
-    for ingredient in results.get("ingredientDeltas") or ():
-        yield from (entry["code"] for entry in ingredient.get("validationDeltas", {}).get("failure", ()))
+    store = beside or _embedded_store(data, media_type)
+    return store is not None and unsigned_bytes_intact(store, timestamped=credential.timestamped)
 
 
 def _signer_trusted(store: dict[str, Any]) -> bool:
     """The certificate leads to an anchor *and* has signed this claim: a certificate alone can be pasted in."""
-    return {"signingCredential.trusted", "claimSignature.validated"} <= _successes(store)
-
-
-def _successes(store: dict[str, Any]) -> set[str]:
-    active = (store.get("validation_results") or {}).get("activeManifest") or {}
-    return {entry["code"] for entry in active.get("success", ())}
+    return {"signingCredential.trusted", "claimSignature.validated"} <= successes(store)
 
 
 def _soft_binding(assertions: list[dict[str, Any]]) -> tuple[str, str] | None:

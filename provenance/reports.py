@@ -15,6 +15,7 @@ from provenance.reading import INACCESSIBLE, Credential, CredentialState
 from provenance.revocations import Revocation
 from provenance.revocations import statement as about_revocation
 from provenance.timestamps import statement
+from provenance.validation import Identity
 from provenance.watermarkers import Detection
 
 
@@ -28,6 +29,7 @@ class Verdict(StrEnum):
     FOREIGN = "foreign"
     NOT_FOUND = "not_found"
     REVOKED = "revoked"
+    UNREADABLE_CREDENTIAL = "unreadable_credential"
     UNCHECKABLE = "uncheckable"
 
     @property
@@ -44,6 +46,7 @@ _EXIT_CODES: Final = {
     Verdict.FOREIGN: 1,
     Verdict.NOT_FOUND: 1,
     Verdict.REVOKED: 1,
+    Verdict.UNREADABLE_CREDENTIAL: 1,
     Verdict.UNCHECKABLE: 3,
 }
 
@@ -121,8 +124,26 @@ _STATES: Final = {
         "The content credential is intact, but this verifier does not know its signer: the signature shows that "
         "nothing was changed since, not who signed."
     ),
-    CredentialState.INVALID: "There is a content credential, and it does not hold for this file.",
+    CredentialState.INVALID: (
+        "There is a content credential, and it cannot be confirmed. No hash or signature contradicts the file: this "
+        "does not show that anything was changed."
+    ),
+    CredentialState.UNREADABLE: (
+        "There may be a content credential, and it cannot be read. This does not tell how the image was made, or "
+        "whether it was changed."
+    ),
     CredentialState.NOT_PRESENT: "There is no content credential in the file. It may never have had one, or lost it.",
+}
+
+_ALTERED: Final = (
+    "There is a content credential, and it does not hold for this file: a hash or a signature does not fit."
+)
+_IDENTITIES: Final = {
+    Identity.CONFIRMED: "A person or organisation is named beside the signer, and that is confirmed.",
+    Identity.UNCONFIRMED: (
+        "A person or organisation is named beside the signer; whether rightly, cannot be checked here. That says "
+        "nothing against the image."
+    ),
 }
 
 _LABELLED: Final = {
@@ -162,13 +183,19 @@ VERDICTS: Final = {
         "Signed with a certificate of this system that is revoked; nothing shows that it was signed before. It is not "
         "shown to be from here."
     ),
+    Verdict.UNREADABLE_CREDENTIAL: (
+        "Carries what may be a content credential, and it cannot be read. No mark of this system was found. That does "
+        "not tell how the image was made, or whether it was changed."
+    ),
     Verdict.UNCHECKABLE: "This could not be checked.",
 }
 
 
 def about_metadata(credential: Credential, revocation: Revocation | None = None, *, counts: bool = True) -> str:
     """What the credential says and whether it holds. `counts`: it is older than its certificate's revocation."""
-    said = [_STATES[credential.state]]
+    said = [_ALTERED if credential.altered else _STATES[credential.state]]
+    if credential.identity in _IDENTITIES:
+        said.append(_IDENTITIES[credential.identity])
     if credential.state in (CredentialState.TRUSTED, CredentialState.VALID):
         said.append(
             f"Signed by {credential.issuer or 'an unnamed signer'} with {credential.generator or 'no tool named'}."

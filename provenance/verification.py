@@ -179,8 +179,11 @@ def _conclude(
         return Verdict.OURS_INTACT
     if claims_us:
         return Verdict.OURS_ALTERED
-    if credential.state is CredentialState.INVALID and detection is not None and parts.lookups is None:
+    unread = credential.state is CredentialState.UNREADABLE
+    if (unread or credential.state is CredentialState.INVALID) and detection is not None and parts.lookups is None:
         return Verdict.OURS_ALTERED  # too broken to name its signer, around a picture that carries our mark
+    if unread and detection is None and not foreign:
+        return Verdict.UNREADABLE_CREDENTIAL
     if credential.state is not CredentialState.NOT_PRESENT:
         return Verdict.FOREIGN
     if detection is not None:

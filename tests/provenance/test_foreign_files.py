@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gateway.credentials import Credentials
 from provenance.claims import MediaType, Source
 from provenance.embedded import manifest_store
 from provenance.reading import CredentialState, ManifestReader
 from provenance.reports import Verdict
 from provenance.sealing import seal
 from provenance.verification import verify
+from tests.provenance.broken_credentials import holding
 from tests.provenance.formats import every_format
 from tests.provenance.operators import Gateway, make_claim
 from tests.provenance.pictures import make_picture
@@ -108,6 +110,44 @@ def test_every_error_in_a_makers_report_is_reported(shared_data: Path, name: str
 
     assert wanted <= codes
     assert state is VALID or wanted or name.startswith("truepic")
+
+
+# case V6
+@each_file
+def test_only_what_no_longer_fits_its_hashes_or_signature_counts_as_tampered(
+    published: Published, gateway: Gateway, path: Path
+) -> None:
+    state, codes = EXPECTED[path]
+    changed = any(code.endswith(".mismatch") for code in codes) and not path.name.startswith("truepic")
+
+    file = published(path).read_bytes()
+    said = dict(verify(gateway.without_records(), file).statements)["metadata"]
+    finding = Credentials(gateway.sealing.reader).report(Source(file, "image/jpeg")).findings[0]
+
+    assert finding.category == "tampered_credential"
+    assert finding.score == (1.0 if changed else 0.5 if state is INVALID else 0.0)
+    assert ("does not hold for this file" in said) == changed
+    if path.name == "C_with_CAWG_data.jpg":
+        assert ("identity", "unconfirmed") in finding.facts
+        assert "That says nothing against the image." in said
+
+
+# case V6
+@every_format
+@pytest.mark.parametrize("store", [b"c2pa hello", b"\xff" * 4 + b"jumb" + b"c2pa" * 10, b"\x00\x00\x00\x08jumbc2pa"])
+def test_what_cannot_be_read_accuses_nobody(gateway: Gateway, media_type: MediaType, store: bytes) -> None:
+    file = holding(store, media_type)
+
+    report = verify(gateway.without_records(), file)
+    finding = Credentials(gateway.sealing.reader).report(Source(file, media_type)).findings[0]
+
+    assert finding.score == 0.0
+    assert not report.credential.altered
+    unread = report.credential.state is CredentialState.UNREADABLE
+    assert unread or media_type == "image/jpeg", "c2pa sees no store in a JPEG segment that does not begin as one"
+    assert report.verdict.value == ("unreadable_credential" if unread else "not_found")
+    assert report.exit_code == 1
+    assert "changed afterwards" not in str(report.statements)
 
 
 @each_file
