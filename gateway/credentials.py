@@ -4,11 +4,13 @@ It reports; the policy decides. A picture without a credential says nothing, and
 one whose credential cannot be read, or names somebody who cannot be looked up here: that is no sign of tampering.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from policies.findings import Category, Finding, Stage, unanswered
-from provenance.claims import Source
+from provenance.claims import MediaType, Source
+from provenance.ingredients import IngredientTrial
 from provenance.labels import embedded
 from provenance.reading import Credential, CredentialState, ManifestReader
 from provenance.reservations import reservations
@@ -41,10 +43,15 @@ class CredentialReport:
 
 
 class Credentials:
-    """Reads credentials of uploads. Safe to use from many threads."""
+    """Reads credentials of uploads. Safe to use from many threads. `anchors_pem`: see `IngredientTrial`."""
 
-    def __init__(self, reader: ManifestReader) -> None:
+    def __init__(self, reader: ManifestReader, anchors_pem: str = "") -> None:
         self._reader = reader
+        self._trial = IngredientTrial(reader, anchors_pem)
+
+    def settle(self, sources: Sequence[Source], media_type: MediaType, *, edits: bool) -> tuple[Source, ...]:
+        """See `IngredientTrial.settle`."""
+        return self._trial.settle(sources, media_type, edits=edits)
 
     def report(self, source: Source) -> CredentialReport:
         """What the file's credential says. Never raises: a reader that breaks leaves an `unanswered` finding."""

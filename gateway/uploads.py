@@ -204,11 +204,15 @@ class Uploads:
         mask = None
         if request.mask is not None:
             mask = decode_mask(self._source(request.mask, tenant).data, self.limits)
-        parent = self._open(request.upload, tenant) if request.upload is not None else None
-        return Sent(parent, mask, tuple(self._open(upload, tenant) for upload in request.references))
+        wanted = (*filter(None, (request.upload,)), *request.references)
+        # Whatever their credentials are, here it is decided what of them goes into the manifest: before drawing.
+        edits = request.upload is not None
+        media_type = cast("MediaType", request.media_type)
+        sources = self._credentials.settle([self._source(each, tenant) for each in wanted], media_type, edits=edits)
+        opened = tuple(map(self._open, sources))
+        return Sent(opened[0], mask, opened[1:]) if edits else Sent(None, mask, opened)
 
-    def _open(self, upload_id: str, tenant: str) -> OpenedUpload:
-        source = self._source(upload_id, tenant)
+    def _open(self, source: Source) -> OpenedUpload:
         findings = (*self._screening.file(source.data), *self._credentials.report(source).findings)
         return OpenedUpload(source, decode(source.data, self.limits), findings)
 

@@ -159,7 +159,7 @@ def wire(folder: DataFolder) -> Parts:
             folder.engine,
             blobs,
             screening,
-            Credentials(sealing.parts.reader),
+            Credentials(sealing.parts.reader, signer.anchors_pem),
             book,
             ledger,
             file_limits,

@@ -45,13 +45,7 @@ def make_development_ca(
     `now`: timezone-aware. Raises `FileExistsError` rather than replace a key.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name(organisation, f"{organisation} Development CA")
-    certificate = (
-        _builder(name, name, key.public_key(), now, CA_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    certificate = _root(organisation, key, now)
     write_secret(key_path, key_pem(key, passphrase))
     certificate_path.write_bytes(_pem(certificate))
 
@@ -75,17 +69,16 @@ def make_leaf(
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CertificateProblem(f"{ca_key_path.name} is not a key that can issue certificates.")
     key = ec.generate_private_key(ec.SECP256R1())
-    authority = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    certificate = (
-        _builder(_name(organisation, f"{organisation} Signing"), issuer.subject, key.public_key(), now, LEAF_DAYS)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(_usages(), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
+    certificate = _leaf(organisation, key, issuer, issuer_key, now, LEAF_DAYS)
     write_secret(key_path, key_pem(key, passphrase))
     chain_path.write_bytes(_pem(certificate) + _pem(issuer))
+
+
+def throwaway_chain(now: datetime) -> tuple[ec.EllipticCurvePrivateKey, str, str]:
+    """A signing key, its chain and its root as PEM, kept nowhere and known to nobody else: for trying things out."""
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root = _root("Trial", root_key, now)
+    return key, chain_pem((_leaf("Trial", key, root, root_key, now, CA_DAYS), root)), chain_pem((root,))
 
 
 def make_csr(
@@ -185,6 +178,35 @@ def _check_usages(leaf: x509.Certificate) -> None:
             "The signing certificate needs the extended key usage emailProtection or documentSigning (beside "
             "c2pa-kp-claimSigning); readers reject it otherwise."
         )
+
+
+def _root(organisation: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
+    name = _name(organisation, f"{organisation} Development CA")
+    return (
+        _builder(name, name, key.public_key(), now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _leaf(
+    organisation: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate,
+    issuer_key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    now: datetime,
+    days: int,
+) -> x509.Certificate:
+    authority = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        _builder(_name(organisation, f"{organisation} Signing"), issuer.subject, key.public_key(), now, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(_usages(), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
 
 
 def _name(organisation: str, common_name: str, country: str | None = None) -> x509.Name:

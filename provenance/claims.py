@@ -36,10 +36,15 @@ class VisibleLabel:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picture that went into another one: the file as it was sent in, with whatever credential it has."""
+    """A picture that went into another one: the file as it was sent in, with whatever credential it has.
+
+    `left_out`: None if that credential goes into the manifest with it; otherwise the picture is named alone, and this
+    sentence says why; empty where there is no credential.
+    """
 
     data: bytes
     media_type: MediaType
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _PARENT: Final = "parent"
 def definition(claim: Claim, mark_algorithm: str | None) -> dict[str, Any]:
     """What `c2pa.Builder` takes. `mark_algorithm`: id of the soft binding, None for an unmarked picture.
 
-    What went into the picture has to be added as the `ingredients` of the same claim.
+    What went into the picture with a credential has to be added as the `ingredients` of the same claim.
     """
     agent = {"name": claim.system, "version": claim.system_version}
     assertions = [
@@ -46,11 +46,20 @@ def definition(claim: Claim, mark_algorithm: str | None) -> dict[str, Any]:
         "title": claim.content_id,
         "format": claim.media_type,
         "assertions": assertions,
+        "ingredients": [
+            ingredient | ({"description": source.left_out} if source.left_out else {})
+            for ingredient, source in _sources(claim)
+            if source.left_out is not None
+        ],
     }
 
 
 def ingredients(claim: Claim) -> list[tuple[dict[str, Any], Source]]:
     """What the actions name, each beside its file, whose own credential is validated and kept inside."""
+    return [(ingredient, source) for ingredient, source in _sources(claim) if source.left_out is None]
+
+
+def _sources(claim: Claim) -> list[tuple[dict[str, Any], Source]]:
     found = [] if claim.parent is None else [(_PARENT, "parentOf", claim.parent)]
     found += [(_reference(number), "inputTo", source) for number, source in enumerate(claim.references, 1)]
     return [

@@ -17,10 +17,12 @@ from policies.evaluate import evaluate
 from policies.findings import Stage
 from policies.loading import load_policy
 from policies.verdicts import Verdict
-from provenance.claims import Source
+from provenance.claims import MediaType, Source
 from provenance.encoding import encode
 from provenance.sealing import seal
 from tests.inference.tiny_models import save_klein
+from tests.provenance.broken_credentials import holding
+from tests.provenance.formats import FORMATS
 from tests.provenance.operators import make_claim, make_gateway
 from tests.provenance.pictures import make_picture
 from tests.walk.dialogues import Answer, Native
@@ -241,6 +243,22 @@ def test_what_a_picture_says_of_itself_is_told_and_logged(house: House, tmp_path
     assert answer.picture is not None
     results = manifest_of(answer.picture)["ingredients"][0]["validation_results"]["activeManifest"]
     assert "assertion.dataHash.mismatch" in {failure["code"] for failure in results["failure"]}
+
+
+# case R2
+@pytest.mark.parametrize("media_type", FORMATS)
+def test_an_edit_of_a_picture_whose_credential_is_broken_is_delivered_and_says_so(
+    house: House, media_type: MediaType
+) -> None:
+    file = holding(b"\xff" * 4 + b"jumb" + b"c2pa" * 10, media_type)
+    fields = {"prompt": HARMLESS, "size": f"{SIZE}x{SIZE}", "num_inference_steps": "2"}
+
+    got = house.send("POST", "/v1/images/edits", data=fields, files={"image": ("a", file)})
+
+    assert got.status_code == 200, got.text
+    (ingredient,) = manifest_of(base64.b64decode(got.json()["data"][0]["b64_json"]))["ingredients"]
+    assert "could not be read" in ingredient["description"]
+    assert send_in(house, file)["content_credentials"]["state"] == "unreadable"
 
 
 def test_a_picture_made_here_reserves_nothing_from_us(house: House) -> None:
