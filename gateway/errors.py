@@ -33,6 +33,14 @@ class BodyTimedOut(GatewayError):
     """The body did not arrive in time."""
 
 
+class CheckTooCostly(GatewayError):
+    """Checking this file takes more time or memory than a check may take."""
+
+
+class CheckFailed(GatewayError):
+    """The process that checked a file ended or failed, not for what the file costs."""
+
+
 class ServerBusy(GatewayError):
     """As many bodies are in memory, or as many checks in work, as may be; nothing was done."""
 

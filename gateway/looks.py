@@ -57,13 +57,17 @@ class Looks:
         return tuple(Look(ids[row], int(distances[row])) for row in chosen)
 
     def by_points(self, pixels: Pixels, most: int = 3) -> tuple[str, ...]:
-        """Content ids of up to `most` pictures that share the most landmarks with `pixels`, at least `LEAST_VOTES`:
-        candidates, to be laid over each other."""
+        """`by_codes` of a picture."""
+        return self.by_codes(asked(pixels), most)
+
+    def by_codes(self, codes: Codes, most: int = 3) -> tuple[str, ...]:
+        """Content ids of up to `most` pictures that share the most landmarks, at least `LEAST_VOTES`: candidates, to
+        be laid over each other."""
         with self._lock:
             self._take_in_new()
             oldest = max(0, len(self._ids) - _MOST_SEARCHED)
             ids, points = self._ids[oldest:], self._points[oldest : len(self._ids)]
-        found = votes(asked(pixels), points)
+        found = votes(codes, points)
         best = np.argsort(-found, kind="stable")[:most]
         return tuple(ids[row] for row in best if found[row] >= LEAST_VOTES)
 

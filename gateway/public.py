@@ -21,7 +21,6 @@ from gateway.signers import describe_certificate, describe_timestamps
 from gateway.statements import decision_id
 from gateway.store.database import reading
 from gateway.store.schema import images, jobs
-from gateway.verifying import to_dict
 from gateway.version import SYSTEM, SYSTEM_VERSION
 from gateway.wiring import Parts, describe_gaps
 
@@ -56,7 +55,6 @@ class Public:
         """All of them."""
         parts = desk.parts
         router = APIRouter(route_class=speaking(self))
-        verifier = parts.verifier
 
         @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
         @public()
@@ -97,12 +95,12 @@ class Public:
             "/v1/verify", tags=["verify"], summary="Is this picture from here, and unchanged? Nothing is kept."
         )
         @public(FILES, rated=True)
-        def verify(
-            request: Request,
+        async def verify(
             file: Annotated[UploadFile, File()],
             manifest: Annotated[UploadFile | None, File(description="a manifest kept beside the file")] = None,
         ) -> Response:
-            return _json(to_dict(verifier.check(file.file.read(), manifest.file.read() if manifest else None)))
+            beside = await manifest.read() if manifest else None
+            return _json(await parts.checks.verify(await file.read(), beside))
 
         @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
         async def reasons(request: Request, decision: str) -> Response:

@@ -92,6 +92,17 @@ class IntakeOptions(_Frozen):
     connections: int = Field(2048, ge=1, description="open connections of all addresses")
 
 
+class VerifyOptions(_Frozen):
+    """What checks by anybody (`POST /v1/verify`, `byContent`) may cost. Each runs in a process of its own."""
+
+    workers: int | None = Field(
+        None, ge=1, le=64, description="processes that check files; default: one for two cores, 4 at most"
+    )
+    waiting: int = Field(8, ge=0, description="checks that may wait for a process; more are answered 503")
+    cpu_seconds: int = Field(20, ge=1, description="CPU time one check may take")
+    memory_megabytes: int = Field(1000, ge=100, description="memory one check may take")
+
+
 class Settings(_Frozen):
     """Everything an operator can choose. Nothing here can lower the hard floor."""
 
@@ -191,6 +202,7 @@ class Settings(_Frozen):
     retries: RetryOptions = Field(default_factory=RetryOptions, description="see below")
     chains: ChainOptions = Field(default_factory=ChainOptions, description="see below")
     intake: IntakeOptions = Field(default_factory=IntakeOptions, description="see below")
+    verify: VerifyOptions = Field(default_factory=VerifyOptions, description="see below")
     queue_size: int = Field(32, ge=1, description="accepted pictures in work at once; more are told to come back")
     prompt_timeout_seconds: float = Field(10, gt=0, description="a prompt classifier silent for longer is a finding")
     image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")
@@ -253,6 +265,15 @@ def load_settings(
         raise SettingsError(
             "these settings cannot be used: " + "; ".join(lines) + f". Look in {file} and in {_PREFIX}… variables."
         ) from failure
+
+
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONHOME")
+
+
+def bare_environment() -> dict[str, str]:
+    """The variables of a process that shall know nothing of ours: what the loader needs, and one thread for each."""
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | single | {"MALLOC_ARENA_MAX": "2"}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

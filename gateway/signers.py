@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from gateway.data_folder import DataFolder
 from gateway.parts import BootError, build_part
 from gateway.provisioning import RENEW_BEFORE, SigningFiles, anchors_pem, known_leaves, locked, signing_files
-from gateway.verifying import Revocations
+from gateway.verifying_records import Revocations
 from provenance.certificates import end_of, expiry_warning, load_chain
 from provenance.claims import Detached
 from provenance.errors import ProvenanceError, SigningFailed

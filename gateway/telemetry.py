@@ -25,6 +25,7 @@ CERTIFICATE_SECONDS_LEFT = Gauge(
     "fluxgate_certificate_seconds_left", "Seconds until the signing certificate ends.", registry=REGISTRY
 )
 RETRIES = Counter("fluxgate_retries_total", "Steps that asking again led to.", ["step"], registry=REGISTRY)
+CHECKS = Counter("fluxgate_checks_total", "Checks of files from anybody.", ["result"], registry=REGISTRY)
 LOG_SIZE = Gauge("fluxgate_log_size", "Entries in the transparency log.", registry=REGISTRY)
 
 

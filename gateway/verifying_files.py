@@ -18,7 +18,8 @@ from gateway.provisioning import anchors_pem
 from gateway.settings import load_settings
 from gateway.signers import organisations
 from gateway.store.blobs import Blobs
-from gateway.verifying import Verifier, timestamp_anchors_pem, to_dict
+from gateway.verifying import Verifier, to_dict
+from gateway.verifying_records import StoredRecords, timestamp_anchors_pem
 from provenance.certificates import chain_pem, load_chain
 from provenance.encoding import Limits
 from provenance.reading import ManifestReader
@@ -91,10 +92,10 @@ def _open(data_dir: Path, anchor: Path | None, beside: bytes | None = None) -> _
     trusted = anchors_pem(keys) if anchor is None else chain_pem(load_chain(anchor))
     limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
     reader = ManifestReader(trusted, timestamp_anchors_pem(settings))
-    looks, originals = (Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else (None, None)
+    records = StoredRecords(Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else None
     ours = organisations(folder) if folder and anchor is None else frozenset()
     marks, foreign = watermarkers(settings, folder), foreign_marks(settings)
-    return _Desk(Verifier(reader, marks, limits, looks, originals, ours, foreign), limits.max_bytes, beside)
+    return _Desk(Verifier(reader, marks, limits, records, ours, foreign), limits.max_bytes, beside)
 
 
 _desk: _Desk | None = None  # of a worker process

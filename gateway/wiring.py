@@ -12,6 +12,7 @@ from sqlalchemy import Engine as Database
 from gateway.auth.identity import IdentityProvider
 from gateway.auth.key_store import KeyStore
 from gateway.chains import Chains
+from gateway.checks import Checks, checker_setup
 from gateway.credentials import Credentials
 from gateway.data_folder import DataFolder
 from gateway.labelling import Labelling
@@ -33,7 +34,7 @@ from gateway.signers import CurrentSigner, organisations
 from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
 from gateway.uploads import Uploads
-from gateway.verifying import Verifier, timestamp_anchors_pem
+from gateway.verifying_records import StoredRecords, timestamp_anchors_pem
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.pdq import pdq
@@ -67,7 +68,7 @@ class Parts:
     signer: CurrentSigner
     watermarkers: tuple[Watermarker, ...]
     looks: Looks
-    verifier: Verifier
+    checks: Checks
     ledger: Ledger
     records: Records
     retries: Retries
@@ -85,6 +86,7 @@ class Parts:
     async def close(self) -> None:
         """Ends what has threads or native objects, in the order in which work flows."""
         await self.dispatcher.aclose()
+        self.checks.close()
         self.screening.close()
         self.sealing.close()
         self.records.close()
@@ -134,14 +136,16 @@ def wire(folder: DataFolder) -> Parts:
         signer=signer,
         watermarkers=known_marks,
         looks=looks,
-        verifier=Verifier(
-            sealing.parts.reader,
-            known_marks,
-            file_limits,
-            looks,
-            pictures,
-            organisations(folder),
-            foreign,
+        checks=Checks(
+            checker_setup(
+                settings,
+                folder.secret("watermark"),
+                signer.anchors_pem,
+                timestamp_anchors_pem(settings),
+                organisations(folder),
+            ),
+            StoredRecords(looks, pictures),
+            settings.verify,
         ),
         ledger=ledger,
         records=Records(ledger, pictures, _now, screening.appeals),

@@ -168,7 +168,7 @@ def _chain_in_use(folder: "DataFolder") -> "tuple[x509.Certificate, ...]":
 
 
 def _is_revoked(folder: "DataFolder", leaf: "x509.Certificate") -> bool:
-    from gateway.verifying import Revocations
+    from gateway.verifying_records import Revocations
 
     return Revocations(folder.engine).of(str(leaf.serial_number)) is not None
 

@@ -5,6 +5,7 @@ come in as bytes; `byReference` is left out, since a gateway that fetches what s
 A watermark found in another picture than the recorded one is no match; one too plain to be compared has no score.
 """
 
+import asyncio
 import base64
 import binascii
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from provenance.fingerprint import PDQ_ALGORITHM
 from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
 from provenance.manifest_store import active_manifest
 from provenance.payload import MARK_BYTES
-from provenance.reports import RecordMatch, Verdict
+from provenance.reports import Verdict
 
 SPEC_VERSION = "2.4.0"
 ROOT = "/c2pa/v1"
@@ -94,7 +95,7 @@ class SoftBinding:
 
         @router.post(f"{ROOT}/matches/byContent", summary="Manifests that a picture leads to; nothing of it is kept")
         @public(FILES, rated=True)
-        def by_content(
+        async def by_content(
             request: Request,
             data: Picture,
             alg: str | None = None,
@@ -105,7 +106,7 @@ class SoftBinding:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type not in MEDIA_TYPES:
                 return _json({"error": f"Send one of {', '.join(MEDIA_TYPES)}.", "code": "invalid_request"}, 415)
-            return _json({"matches": resolver.by_content(data, alg, most, (hint_alg, hint_value))})
+            return _json({"matches": await resolver.by_content(data, alg, most, (hint_alg, hint_value))})
 
         @router.get(f"{ROOT}/manifests/{{manifest_id}}", summary="A manifest store, as it was signed")
         @public(rated=True)
@@ -194,26 +195,31 @@ class _Resolver:
             return []
         return [{"manifestId": row.manifest_id}]
 
-    def by_content(self, data: bytes, alg: str | None, most: int, hint: tuple[str | None, str | None]) -> Matches:
+    async def by_content(self, data: bytes, alg: str | None, most: int, hint: tuple[str | None, str | None]) -> Matches:
         """Best first. `alg`: only what this algorithm leads to. `hint`: algorithm and value of a binding the caller
         has read; it adds candidates, which are compared with the picture like any others. Raises `BadRequest`."""
-        hinted = self._hinted(*hint)
+        hinted = await asyncio.to_thread(self._hinted, *hint)
         if alg is not None and alg not in self.mark_algorithms | {PDQ_ALGORITHM}:
             raise _unsupported(alg)
-        found = self._parts.verifier.check(data)
-        if found.verdict is Verdict.UNCHECKABLE:
+        found = await self._parts.checks.match(data, hinted)
+        if found["verdict"] == Verdict.UNCHECKABLE:
             raise BadRequest("body", "the picture cannot be opened", "Send a whole PNG, JPEG or WebP")
+        return await asyncio.to_thread(self._found, found, alg, most)
+
+    def _found(self, found: dict[str, Any], alg: str | None, most: int) -> Matches:
         matches: Matches = []
-        detected = found.detection.algorithm if found.detection else PDQ_ALGORITHM
-        if found.record is not None and found.record.same_picture is not False and alg in (None, detected):
-            matches += self._recorded(found.record)
-        if found.pdq is not None and alg in (None, PDQ_ALGORITHM):
-            known = {match["manifestId"] for match in matches}
-            matches += [match for match in self._by_looks(found.pdq, most) if match["manifestId"] not in known]
-        for manifest_id in hinted:
-            if manifest_id not in {match["manifestId"] for match in matches}:
-                record = self._parts.verifier.compare(data, manifest_id)
-                matches += self._recorded(record) if record is not None and record.same_picture else []
+        record, pdq = found["record"], found["pdq"]
+        if (
+            record is not None
+            and record["same_picture"] is not False
+            and alg in (None, found["algorithm"] or PDQ_ALGORITHM)
+        ):
+            matches += self._recorded(record)
+        looking = self._by_looks(pdq, most) if pdq is not None and alg in (None, PDQ_ALGORITHM) else []
+        hinted = [match for each in found["hinted"] if each and each["same_picture"] for match in self._recorded(each)]
+        for match in (*looking, *hinted):
+            if match["manifestId"] not in {known["manifestId"] for known in matches}:
+                matches.append(match)
         return matches[:most]
 
     def _hinted(self, alg: str | None, value: str | None) -> list[str]:
@@ -280,16 +286,12 @@ class _Resolver:
             for look in near
         ]
 
-    def _recorded(self, record: RecordMatch) -> Matches:
+    def _recorded(self, record: dict[str, Any]) -> Matches:
         try:
-            row = self.picture(images.c.content_id == record.known.content_id)
+            row = self.picture(images.c.content_id == record["content_id"])
         except NotFound:
             return []
-        score = None
-        if record.overlay is not None:
-            score = round(100 * record.overlay.correlation)
-        elif record.distance is not None:
-            score = round(100 * (1 - record.distance / 256))
+        score = record["score"]
         return [{"manifestId": row.manifest_id} | ({} if score is None else {"similarityScore": score})]
 
 

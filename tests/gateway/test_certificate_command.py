@@ -11,7 +11,7 @@ from gateway.data_folder import DataFolder, open_data_folder
 from gateway.parts import BootError
 from gateway.provisioning import log_signer
 from gateway.signers import CurrentSigner
-from gateway.verifying import Revocations
+from gateway.verifying_records import Revocations
 from provenance.certificates import load_chain
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.log.ledger import Ledger

@@ -24,15 +24,8 @@ from moderation.classifiers import Pixels
 from moderation.prompt_folding import FoldedText
 from moderation.prompt_guard import GuardPart
 from policies.findings import Category, Fact, Finding, Stage
-from provenance.errors import MarkUnreadable
-from provenance.library_watermark import LibraryWatermark
 from provenance.signing import LocalSigner
-
-CALM = "calm"
-SWITCHES: dict[str, str] = {}
-"""Part → what it does now; absent means calm. `finds:<category>` makes a classifier sure of that category,
-`finds:<category>=0.9` as sure as that; with `sees:<score>` the eyes also say how surely somebody is in the picture, of
-which they are silent otherwise."""
+from tests.walk.switched_mark import CALM, SWITCHES
 
 LET_GO = threading.Event()
 """Ends what hangs."""
@@ -46,7 +39,7 @@ switched_eyes = tests.walk.switched_parts:SwitchedEyes
 [fluxgate.engines]
 switched_flux = tests.walk.switched_parts:SwitchedEngine
 [fluxgate.watermarkers]
-switched_mark = tests.walk.switched_parts:SwitchedWatermark
+switched_mark = tests.walk.switched_mark:SwitchedWatermark
 [fluxgate.signers]
 switched_signer = tests.walk.switched_parts:SwitchedSigner
 """
@@ -188,18 +181,6 @@ class SwitchedEngine(FluxEngine):
             with self._tap.open("a") as tapped:
                 tapped.write(hashlib.sha256(rendering.pixels.tobytes()).hexdigest() + "\n")
         return rendering
-
-
-class SwitchedWatermark(LibraryWatermark):
-    name = "switched_mark"
-
-    def embed(self, pixels: Pixels, mark: bytes, strength: float) -> Pixels:
-        mood = SWITCHES.get(self.name, CALM)
-        if mood == "unreadable":
-            raise MarkUnreadable("this picture does not hold a mark")
-        if mood == "raises":
-            raise ZeroDivisionError("a stranger's part may raise anything")
-        return super().embed(pixels, mark, strength)
 
 
 class SwitchedSigner(LocalSigner):
