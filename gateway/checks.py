@@ -29,7 +29,8 @@ from gateway.verifying import Records
 log = logging.getLogger("fluxgate.checks")
 
 _START_SECONDS: Final = 120.0
-_WALL_FACTOR: Final = 4  # of the CPU time: a check shares the cores with whatever has a key
+_WALL_FACTOR: Final = 4  # of the CPU time, and half a minute: a check stands back behind whatever has a key
+_WALL_SECONDS: Final = 30.0
 _IDLE_SECONDS: Final = 60.0
 _CHECKS_EACH: Final = 200  # then a fresh process takes over: nothing that leaks grows for ever
 _MOST_SAID_BYTES: Final = 1 << 20
@@ -161,7 +162,7 @@ class _Process:
 
     def __init__(self, setup: CheckerSetup) -> None:
         ours, theirs = socket.socketpair()
-        self._seconds = float(setup.cpu_seconds * _WALL_FACTOR)
+        self._seconds = _WALL_SECONDS + _WALL_FACTOR * setup.cpu_seconds
         self.checks = 0
         with theirs:
             self._child = subprocess.Popen(  # noqa: S603  our own module
