@@ -22,6 +22,7 @@ from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.jobs import FINAL_STATES, Jobs
 from gateway.limits import LimitReached
+from gateway.notes import NOTHING_TOLD, Told
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.statements import Statement
 from gateway.store.database import reading
@@ -38,6 +39,7 @@ from inference.engines import (
     check_picture_size,
 )
 from inference.errors import OrderRefused, UnknownModel
+from inference.sizes import fit
 from policies.policy import TOLERANCES
 from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
@@ -188,13 +190,18 @@ class Desk:
             raise bad("tolerance", "is out of range", "Choose 0, the strictest, to 6; without it, 2 counts")
         if wish.end_user is not None:
             checked_end_user(wish.end_user, fields.get("end_user", "end_user"))
+        try:
+            fitted = fit(card, wish.width or card.default_size[0], wish.height or card.default_size[1])
+        except OrderRefused as failure:
+            raise bad(failure.field, "cannot be used", failure.remedy) from failure
         request = ImageRequest(
             id=f"{prefix}_{b32encode(secrets.token_bytes(15)).decode().lower()}",
             dialect=dialect,
             model=card.id,
             prompt=wish.prompt,
-            width=wish.width if wish.width is not None else card.default_size[0],
-            height=wish.height if wish.height is not None else card.default_size[1],
+            width=fitted.width,
+            height=fitted.height,
+            fits_input=wish.upload is not None and wish.width is None and wish.height is None,
             steps=wish.steps if wish.steps is not None else card.default_steps,
             guidance=wish.guidance if wish.guidance is not None else card.default_guidance,
             seed=wish.seed if wish.seed is not None else secrets.randbelow(MAX_SEED + 1),
@@ -206,7 +213,7 @@ class Desk:
             end_user=wish.end_user,
             mask=wish.mask,
             references=wish.references,
-            finish=wish.finish,
+            finish=replace(wish.finish, size=fitted.size),
             visible_label=wish.visible_label,
             label_corner=wish.label_corner,
             label_language=wish.label_language,
@@ -230,7 +237,7 @@ class Desk:
         except OrderRefused as failure:
             raise bad(failure.field, "cannot be used", failure.remedy) from failure
         least = self.parts.sealing.parts.watermarker.min_pixels
-        if request.width * request.height < least:
+        if request.final_size[0] * request.final_size[1] < least:
             raise bad("width", f"the picture has fewer than {least} pixels, too few for a watermark", "Ask for more")
         _check_modes(request, card, bad)
         if request.mask and not request.upload:
@@ -252,17 +259,19 @@ class Desk:
     ) -> "asyncio.Task[Outcome]":
         """Debits the image budget and makes the request a job. `fields`: see `complete`.
 
-        Raises NotFound, BadRequest, Suspended, RetrySlowed, BudgetExhausted or QueueIsFull.
+        Raises NotFound, BadRequest, UnknownWords, Suspended, RetrySlowed, BudgetExhausted or QueueIsFull.
 
         Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
         """
+        sent = await asyncio.to_thread(self._check_sent, who, request, fields)
+        request = self.parts.tailoring.sized(request, sent)
         try:
             self.parts.sealing.labelling.of(who.tenant).check(request)
         except LabelDoesNotFit as failure:
             field, remedy = fields.get("visible_label", "visible_label"), "Ask for a wider or higher one"
             raise BadRequest(field, "does not fit into the picture", remedy) from failure
-        await asyncio.to_thread(self._check_sent, who, request, fields)
         await self.parts.retries.admit(who, request.end_user, request.prompt)
+        request = await self.parts.tailoring.worded(who, request, fields)
         await self.parts.limits.spend(who, request.cost)
         try:
             work = await self.jobs.accept(who, request)
@@ -274,8 +283,9 @@ class Desk:
         settling.add_done_callback(self._settling.discard)
         return work
 
-    def _check_sent(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> None:
-        """Raises `NotFound`, or `BadRequest` for sizes that cannot be drawn from: said now, and not by a failed job."""
+    def _check_sent(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> tuple[int, int] | None:
+        """Width and height of the image to change, if there is one. Raises `NotFound`, or `BadRequest` for sizes that
+        cannot be drawn from: said now, and not by a failed job."""
         rows = {upload: self.parts.uploads.row(upload, who.tenant) for upload in request.uploads}
         sizes = {upload: (int(row.width), int(row.height)) for upload, row in rows.items()}
         try:
@@ -287,6 +297,7 @@ class Desk:
             width, height = sizes[request.upload]
             remedy = f"Send one of {width} x {height} pixels"
             raise BadRequest(fields.get("mask", "mask"), "has not the size of the picture", remedy)
+        return sizes[request.upload] if request.upload else None
 
     async def _settle(self, who: Principal, request: ImageRequest, work: "asyncio.Task[Outcome]") -> None:
         """Gives the budget back for what failed on our side."""
@@ -315,7 +326,7 @@ class Desk:
             raise LedgerUnavailable("a finished job has no entry in the log")
         match row.state:
             case "delivered":
-                return Delivered(receipt, self._image(row.content_id))
+                return Delivered(receipt, self._image(row.content_id), self.told(row))
             case "held":
                 image = self._image(row.content_id) if row.content_id else None
                 return Held(receipt, Statement.from_json(row.reasons), image)
@@ -323,6 +334,12 @@ class Desk:
                 return Refused(receipt, Statement.from_json(row.reasons))
             case _:
                 return Failed(receipt, row.code)
+
+    def told(self, row: Row[Any]) -> Told:
+        """What the caller is told about a job's image beside the image."""
+        if row.told is None:
+            return NOTHING_TOLD
+        return Told.from_json(self.parts.vault.open(row.told, row.id))
 
     def _image(self, content_id: str) -> StoredImage:
         with reading(self.parts.engine).connect() as connection:

@@ -45,6 +45,18 @@ class ServerBusy(GatewayError):
     """As many bodies are in memory, or as many checks in work, as may be; nothing was done."""
 
 
+class UnknownWords(GatewayError):
+    """The model knows few words, and none of the prompt's is near to one of them. `words`: of the prompt, as written.
+
+    They are for the caller alone: not in `str()`, which may be logged.
+    """
+
+    def __init__(self, field: str, words: tuple[str, ...]) -> None:
+        super().__init__("no word of the prompt is known to the model")
+        self.field = field
+        self.words = words
+
+
 class NotFound(GatewayError):
     """No such thing, or not the caller's. `what`: prediction, upload, picture, page."""
 

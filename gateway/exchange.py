@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.notes import NOTHING_TOLD, Note, Told
 from gateway.statements import Statement
 from inference.engines import AS_DRAWN, Finish
 from provenance.claims import Corner, LabelStyle
@@ -16,10 +17,14 @@ class ImageRequest:
     `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how
     far an edit may move away from `upload`, the id of a picture this tenant sent in before. `mask`: another, white
     where `upload` is to be painted anew. `references`: others, to look at beside the words. `finish`: what is done to
-    the drawn pixels. `end_user`: the caller's pseudonym for its own user; only a salted commitment of it is logged.
-    `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it counts.
-    `asking`: id of the first of several images that one request asks for, which are one try; "" for its own.
-    `visible_label`, `label_corner`, `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
+    the drawn pixels; `width` and `height` are those of the drawn ones.
+    `fits_input`: no size was asked for, and an edit takes its input's. `cuts_input`: something of `upload` is cut
+    off. `revised_prompt`: what is drawn instead of `prompt`, `not_drawn`: words of it that are not, `notes`: what
+    the caller is told (`gateway/tailoring.py`). `end_user`: the caller's pseudonym for its own user; only a salted
+    commitment of it is logged. `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it
+    counts. `asking`: id of the first of several images that one request asks for, which are one try; "" for its
+    own. `visible_label`, `label_corner`, `label_language`: what it asks to see; `Labelling.visible` says what is
+    drawn.
     """
 
     id: str
@@ -40,6 +45,11 @@ class ImageRequest:
     mask: str | None = None
     references: tuple[str, ...] = ()
     finish: Finish = AS_DRAWN
+    fits_input: bool = False
+    cuts_input: bool = False
+    revised_prompt: str | None = None
+    not_drawn: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     visible_label: LabelStyle = "none"
     label_corner: Corner = "top_right"
     label_language: str | None = None
@@ -55,7 +65,20 @@ class ImageRequest:
     def cost(self) -> float:
         """Megapixel-steps, the unit of image budgets. Pixels added by enlarging count as one step each: they are
         screened, marked and sealed like the others."""
-        return self.width * self.height * (self.steps + self.finish.enlarge**2 - 1) / 1e6
+        drawn = self.width * self.height
+        wide, high = self.finish.size or (self.width, self.height)
+        return (drawn * self.steps + max(0, wide * high * self.finish.enlarge**2 - drawn)) / 1e6
+
+    @property
+    def final_size(self) -> tuple[int, int]:
+        """Width and height of the image that leaves."""
+        wide, high = self.finish.size or (self.width, self.height)
+        return wide * self.finish.enlarge, high * self.finish.enlarge
+
+    @property
+    def told(self) -> Told:
+        """What the caller is told about the image beside the image."""
+        return Told(self.revised_prompt, self.not_drawn, self.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +103,7 @@ class Delivered:
 
     receipt: Receipt
     image: StoredImage
+    told: Told = NOTHING_TOLD
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from sqlalchemy import Row, or_, select, update
 from gateway.auth.identity import Assurance, Principal
 from gateway.errors import Interrupted, QueueIsFull
 from gateway.exchange import ImageRequest, Outcome
+from gateway.notes import NOTHING_TOLD, Note
 from gateway.pipeline import produce
 from gateway.records import UNRECORDABLE, Case
 from gateway.store.batches import Batches
@@ -155,6 +156,9 @@ class Jobs:
             "dialect": request.dialect,
             "model": request.model,
             "order": sealed,
+            "told": None
+            if request.told == NOTHING_TOLD
+            else self._parts.vault.seal(request.told.to_json(), request.id),
             "state": "running",
             "created_at": request.created_at.timestamp(),
             "started_at": now,
@@ -276,7 +280,10 @@ def _unpack(data: bytes) -> ImageRequest:
         values["created_at"] = datetime.fromisoformat(values["created_at"]).astimezone(UTC)
         values["references"] = tuple(values["references"])
         palette = tuple(tuple(colour) for colour in values["finish"]["palette"])
-        values["finish"] = Finish(palette, values["finish"]["enlarge"])
+        size = values["finish"]["size"]
+        values["finish"] = Finish(**values["finish"] | {"palette": palette, "size": tuple(size) if size else None})
+        values["not_drawn"] = tuple(values["not_drawn"])
+        values["notes"] = tuple(Note(**note) for note in values["notes"])
         return ImageRequest(**values)
     except (KeyError, TypeError, ValueError) as failure:
         raise VaultError("a stored request is not of this version's form") from failure

@@ -3,7 +3,8 @@
     1. Read the words, and the pictures sent in, before spending anything on them.
     2. Decide. Anything that holds or refuses stops here, with a receipt.
     3. Render.
-    4. Look at the picture before anyone else does, and decide again: a decision only ever gets harder.
+    4. Look at the picture before anyone else does, and decide again: a decision only ever gets harder. Then finish it:
+       recoloured or enlarged, it shows what was looked at, and gets the same decision.
     5. Seal. From here on only bytes exist, never bare pixels.
     6. Record. No receipt, no image: every outcome is built from the log's receipt and in no other way.
 
@@ -21,6 +22,7 @@ from gateway.exchange import ImageRequest, Outcome
 from gateway.records import UNRECORDABLE, Case
 from gateway.wiring import Parts
 from inference.engines import RenderOrder
+from inference.finishing import finish
 from policies.findings import Stage
 from policies.verdicts import Verdict
 
@@ -48,6 +50,8 @@ async def produce(
         sent = await parts.uploads.open(request, who.tenant)
         before = await parts.chains.before(who, request)
         read = await parts.screening.prompt(request.prompt, before)
+        if request.revised_prompt is not None:  # it is what reaches the model
+            read += await parts.screening.prompt(request.revised_prompt)
         seen = [
             (*await parts.screening.image(picture.pixels, Stage.INPUT_IMAGE), *picture.findings)
             for picture in sent.pictures
@@ -65,7 +69,7 @@ async def produce(
 
         # 3. Render.
         order = RenderOrder(
-            prompt=request.prompt,
+            prompt=request.revised_prompt or request.prompt,
             model=request.model,
             width=request.width,
             height=request.height,
@@ -85,6 +89,8 @@ async def produce(
         if case.decision.verdict is Verdict.REFUSE:
             await parts.retries.weigh(case)
             return await record.stopped(case)
+
+        rendering = await asyncio.to_thread(finish, rendering, order.finish)
 
         # 5. Seal.
         sealed = await parts.sealing.seal(rendering, request, sent, who.tenant)

@@ -29,6 +29,7 @@ from gateway.errors import (
     ScreeningUnanswered,
     ServerBusy,
     Suspended,
+    UnknownWords,
     UnsupportedEncoding,
     UploadRefused,
 )
@@ -200,6 +201,7 @@ def documented() -> tuple[Problem, ...]:
         NotPermitted(Scope.GENERATE),
         BadRequest("field", "problem", "remedy"),
         UnknownModel(()),
+        UnknownWords("prompt", ()),
         UnreadableImage("data", "problem", "remedy"),
         BodyTooLarge(0),
         NotFound("prediction"),
@@ -254,6 +256,16 @@ def problem_of(failure: BaseException) -> Problem:
                 "This model is not served here.",
                 "model",
                 "See `GET /api/v1/models` or `GET /v1/models` for those that are.",
+            )
+        case UnknownWords():
+            named = ", ".join(failure.words) or "this prompt"
+            return Problem(
+                422,
+                "unknown_words",
+                "Words not known to the model",
+                f"This model draws few things, and none of them is near to: {named}.",
+                failure.field,
+                "Ask for what it draws: `GET /api/v1/models` and `fluxgate generate --vocabulary` list it.",
             )
         case UnreadableImage():
             return Problem(

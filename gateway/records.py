@@ -178,7 +178,7 @@ class Records:
         except (LeaseLost, AlreadyRecorded):  # somebody else's picture is the recorded one
             await self._pictures.discard(case.request.id, image)
             raise
-        return Held(receipt, statement, image) if statement else Delivered(receipt, image)
+        return Held(receipt, statement, image) if statement else Delivered(receipt, image, case.request.told)
 
     async def _close(
         self,
@@ -243,6 +243,8 @@ def _commitments(salt: bytes, case: Case) -> dict[str, str]:
     values = {"principal": f"{case.who.tenant}/{case.who.key_id}".encode()}
     if case.request.prompt:  # empty only where a stored request did not open any more
         values["prompt"] = case.request.prompt.encode()
+    if case.request.revised_prompt is not None:
+        values["revised_prompt"] = case.request.revised_prompt.encode()
     if case.request.end_user is not None:
         values["end_user"] = commitment_bytes(case.who.tenant, case.request.end_user)
     if case.request.uploads:

@@ -69,6 +69,7 @@ class Sealing:
             parent=sent.parent.source if sent.parent else None,
             region=Region(*rendering.repainted) if rendering.repainted else None,
             references=tuple(picture.source for picture in sent.references),
+            cut_parent=request.cuts_input and sent.parent is not None,
             steps=rendering.finished,
             labels=labelling.profiles,
             provider_code=labelling.provider_code,

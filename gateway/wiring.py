@@ -33,6 +33,7 @@ from gateway.settings import Settings
 from gateway.signers import CurrentSigner, organisations
 from gateway.store.blobs import Blobs
 from gateway.store.vault import Vault
+from gateway.tailoring import Tailoring
 from gateway.uploads import Uploads
 from gateway.verifying_records import StoredRecords, timestamp_anchors_pem
 from inference.demo import WEIGHTS
@@ -64,6 +65,7 @@ class Parts:
     rulebook: Rulebook
     screening: Screening
     dispatcher: Dispatcher
+    tailoring: Tailoring
     sealing: Sealing
     signer: CurrentSigner
     watermarkers: tuple[Watermarker, ...]
@@ -132,6 +134,7 @@ def wire(folder: DataFolder) -> Parts:
         rulebook=book,
         screening=screening,
         dispatcher=dispatcher,
+        tailoring=Tailoring(dispatcher, screening, book),
         sealing=sealing,
         signer=signer,
         watermarkers=known_marks,

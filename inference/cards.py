@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from inference.engines import ModelCard
 from inference.errors import WeightsError
 from inference.families import Family, is_cleared
+from inference.vocabulary import read_vocabulary
 from inference.weights import ModelFolder
 
 SHEET = "fluxgate-model.json"
@@ -25,7 +26,8 @@ class ModelSheet(BaseModel):
     """Facts that neither the weights nor diffusers' configuration carry; whatever is left out follows the family.
 
     `trained`: false for random weights. Sides in pixels. `text_tokens`: text window to render with, at most 512;
-    a shorter one is faster. The operator's options overrule the sheet.
+    a shorter one is faster. `max_enlarged_side`: sizes up to this that the
+    model does not draw are made by enlarging what it does. The operator's options overrule the sheet.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,7 @@ class ModelSheet(BaseModel):
     max_side: Side | None = None
     default_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     max_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_enlarged_side: Side | None = None
     text_tokens: Annotated[int, Field(ge=8, le=512)] | None = None
 
     @model_validator(mode="after")
@@ -106,6 +109,8 @@ def build_card(
         uses_strength=family.uses_strength,
         text_tokens=min(sheet.text_tokens or family.text_tokens, _MOST_TEXT_TOKENS),
         weights_digest=digest,
+        max_enlarged_side=sheet.max_enlarged_side or 0,
+        vocabulary=read_vocabulary(folder.path),
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inference.engines import AS_DRAWN, Engine, ModelCard, Rendering, RenderOrder, check_order
+from inference.engines import Engine, ModelCard, Rendering, RenderOrder, check_order
 from inference.errors import (
     DispatcherClosed,
     EngineBroken,
@@ -26,7 +26,6 @@ from inference.errors import (
     RenderTimeout,
     UnknownModel,
 )
-from inference.finishing import finish
 
 _FIRST_GUESS_SECONDS = 5.0  # for Retry-After before anything was rendered
 _NEWEST_WEIGHT = 0.2  # of the newest render in the running mean
@@ -111,6 +110,13 @@ class Dispatcher:
             raise UnknownModel(tuple(self._served))
         return self._served[model][0]
 
+    def prompt_tokens(self, model: str, prompt: str) -> int | None:
+        """Length of `prompt` for `model`; None if its engine does not count. Raises `UnknownModel`, `WeightsError`."""
+        if model not in self._served:
+            raise UnknownModel(tuple(self._served))
+        count = getattr(self._served[model][1], "prompt_tokens", None)
+        return None if count is None else int(count(prompt))
+
     async def start(self) -> None:
         """Loads every engine on its owner thread. Raises what loading raised; without this, first orders load."""
         await asyncio.gather(*(lane.load() for lane in self._lanes.values()))
@@ -122,7 +128,7 @@ class Dispatcher:
         progress: Callable[[int, int], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Rendering:
-        """Waits for a turn and for the picture.
+        """Waits for a turn and for the picture, as drawn: whoever has it looked at finishes it (`finishing.finish`).
 
         `progress(steps done, steps in all)` is called on the event loop. `cancel`, once set, ends the order at its
         turn or at the next step; so does cancelling the awaiting task. Raises `UnknownModel`, `OrderRefused` and
@@ -135,12 +141,9 @@ class Dispatcher:
         ticket = _Ticket(order, engine, loop, loop.create_future(), progress, cancel or threading.Event())
         lane.accept(ticket)
         try:
-            drawn = await ticket.answer
+            return await ticket.answer
         finally:
             ticket.abandoned.set()
-        if order.finish == AS_DRAWN:
-            return drawn
-        return await asyncio.to_thread(finish, drawn, order.finish)
 
     async def aclose(self, drain_seconds: float = 0.0) -> None:
         """Takes no more orders, lets accepted ones finish for `drain_seconds`, cancels the rest, closes the engines.

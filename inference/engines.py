@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.errors import OrderRefused
+from inference.vocabulary import Vocabulary
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """(height, width, 3), uint8, sRGB, C-contiguous, read-only."""
@@ -16,7 +17,7 @@ Pixels: TypeAlias = NDArray[np.uint8]
 Mask: TypeAlias = NDArray[np.uint8]
 """(height, width), uint8: 255 where to paint anew, 0 where to leave the picture as it is, soft edges between."""
 
-Finished: TypeAlias = Literal["recoloured", "upscaled"]
+Finished: TypeAlias = Literal["recoloured", "upscaled", "cropped"]
 
 Mode: TypeAlias = Literal["text", "image", "inpaint", "references"]
 """Draw from words; change a picture; paint a region of one anew; look at other pictures beside the words."""
@@ -48,7 +49,9 @@ class ModelCard:
     width x height. `commercial_use`: true only if cleared by a known licence or by the operator's word. `trained`:
     false for random weights, which are shown as such wherever the model appears. `uses_guidance`, `uses_strength`:
     false where the order's number is accepted and has no effect. `text_tokens`: longest prompt, in the model's
-    own tokens. `weights_digest`: `sha256:…` as in every `Rendering`.
+    own tokens. `weights_digest`: `sha256:…` as in every `Rendering`. `max_enlarged_side`: a size that it does not draw,
+    with sides from `min_side` to this, is made by enlarging a picture of `default_size`; 0 for a model that draws all
+    the sizes it is asked for. `vocabulary`: of a model that knows few words; None for one that reads any.
     """
 
     id: str
@@ -71,15 +74,21 @@ class ModelCard:
     text_tokens: int = 512
     weights_digest: str = ""
     description: str = ""
+    max_enlarged_side: int = 0
+    vocabulary: Vocabulary | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """What is done to the drawn pixels, in this order. `palette`: colours (red, green, blue) they are drawn towards;
-    none for as they are. `enlarge`: 1, 2 or 4 times the width and the height."""
+    none for as they are. `size`: (width, height) they are brought to, filled and cut around the centre; None for as
+    drawn. `stretch`: brought to `size` without cutting, for a picture that was fitted in before it was changed.
+    `enlarge`: 1, 2 or 4 times the width and the height."""
 
     palette: tuple[tuple[int, int, int], ...] = ()
     enlarge: int = 1
+    size: tuple[int, int] | None = None
+    stretch: bool = False
 
 
 AS_DRAWN = Finish()
@@ -116,7 +125,7 @@ class Rendering:
     `weights_digest`: `sha256:…` over every file that shapes the pixels. `engine`: name and version of the part.
     `exactness`: `exact` if an equal order on equal weights gives equal pixels. `seconds`: time on the device.
     `repainted`: x, y, width, height of the region a mask opened, in pixels of this picture. `finished`: what was done
-    after drawing, of `recoloured` and `upscaled`, in order.
+    after drawing, of `recoloured`, `cropped` and `upscaled`, in order.
     """
 
     pixels: Pixels = field(repr=False)
@@ -132,6 +141,9 @@ class Rendering:
 
 class Engine(Protocol):
     """Renders on one device. Built anywhere, then used by one thread only: the dispatcher's owner thread.
+
+    An engine may have a method `prompt_tokens(prompt) -> int`, for any thread: how long a prompt is for its model, so
+    that one that is too long is refused before it waits.
 
     `device`: such as `cpu` or `cuda:0`; engines of the same device share an owner thread. `models` is known from
     construction on and does not change. `load` brings the weights to the device; it may take minutes, and does nothing
@@ -161,10 +173,10 @@ class Engine(Protocol):
 def check_order(order: RenderOrder, card: ModelCard) -> None:
     """Raises `OrderRefused`, naming field and remedy, unless `card`'s model can render `order`.
 
-    The one check that needs the weights, the prompt's length in tokens, is the engine's own.
+    The prompt's length in tokens needs the model's tokenizer: `check_prompt_length`.
     """
     _check_prompt(order.prompt)
-    _check_size(order.width, order.height, card)
+    check_size(order.width, order.height, card)
     if not 1 <= order.steps <= card.max_steps:
         raise OrderRefused("steps", f"choose 1 to {card.max_steps} steps")
     if not (math.isfinite(order.guidance) and 0.0 <= order.guidance <= MAX_GUIDANCE):
@@ -182,6 +194,15 @@ def check_order(order: RenderOrder, card: ModelCard) -> None:
     _check_finish(order)
 
 
+def check_prompt_length(tokens: int, card: ModelCard) -> None:
+    """Raises `OrderRefused` if a prompt of so many tokens is longer than `card`'s model reads.
+
+    Cut off silently, it would be drawn as something else than was asked.
+    """
+    if tokens > card.text_tokens:
+        raise OrderRefused("prompt", f"shorten it: it has {tokens} tokens, and this model reads {card.text_tokens}")
+
+
 def _check_prompt(prompt: str) -> None:
     if not prompt.strip():
         raise OrderRefused("prompt", "say what to draw: the prompt is empty")
@@ -193,14 +214,19 @@ def _check_prompt(prompt: str) -> None:
         raise OrderRefused("prompt", "send valid Unicode: the prompt holds half of a surrogate pair") from None
 
 
-def _check_size(width: int, height: int, card: ModelCard) -> None:
+def check_size(width: int, height: int, card: ModelCard) -> None:
+    """Raises `OrderRefused`, naming side and remedy, unless `card`'s model draws this size."""
     for name, side in (("width", width), ("height", height)):
         if not card.min_side <= side <= card.max_side or side % card.multiple_of:
-            raise OrderRefused(
-                name, f"choose a multiple of {card.multiple_of} from {card.min_side} to {card.max_side} pixels"
-            )
+            raise OrderRefused(name, _sides(card))
     if width * height > card.max_pixels:
         raise OrderRefused("width", f"choose a smaller picture: width x height is at most {card.max_pixels} pixels")
+
+
+def _sides(card: ModelCard) -> str:
+    if card.max_enlarged_side:
+        return f"choose {card.min_side} to {card.max_enlarged_side} pixels"
+    return f"choose a multiple of {card.multiple_of} from {card.min_side} to {card.max_side} pixels"
 
 
 def _check_init_pixels(pixels: Pixels, strength: float, card: ModelCard) -> None:
@@ -235,7 +261,8 @@ def _check_finish(order: RenderOrder) -> None:
     times = order.finish.enlarge
     if times not in ENLARGEMENTS:
         raise OrderRefused("enlarge", f"choose one of {', '.join(map(str, ENLARGEMENTS))}")
-    if order.width * order.height * times * times > MAX_FINISHED_PIXELS:
+    width, height = order.finish.size or (order.width, order.height)
+    if width * height * times * times > MAX_FINISHED_PIXELS:
         raise OrderRefused("enlarge", f"the enlarged picture would have more than {MAX_FINISHED_PIXELS} pixels")
     if len(order.finish.palette) > MAX_PALETTE:
         raise OrderRefused("palette", f"name at most {MAX_PALETTE} colours")

@@ -1,6 +1,8 @@
-"""What is done to drawn pixels before anyone looks at them: recolouring and enlarging. Plain arithmetic, no model.
+"""What is done to drawn pixels after they were screened: recolouring, cutting, enlarging. Plain arithmetic, no model.
 
-It comes before the screening of the output, so what is screened is what leaves.
+Nothing of it shows what the drawn picture does not: recolouring never tells apart what had one colour, cutting takes
+away, enlarging interpolates. So the decision about the drawn picture holds for the one that leaves, and asking for
+another size or other colours never changes it.
 """
 
 from dataclasses import replace
@@ -23,17 +25,25 @@ _ROWS: Final = 64  # at once: the distances to sixteen colours are floats
 
 
 def finish(rendering: Rendering, wanted: Finish) -> Rendering:
-    """The rendering with its palette locked, then enlarged, as wanted, and said so in `finished`."""
+    """The rendering with its palette locked, then brought to its size and enlarged, as wanted; `finished` says so."""
     pixels, done, region = rendering.pixels, list[Finished](), rendering.repainted
     if wanted.palette:
         pixels = recolour(pixels, wanted.palette)
         done.append("recoloured")
-    if wanted.enlarge > 1:
-        pixels = enlarge(pixels, wanted.enlarge)
+    height, width = pixels.shape[:2]
+    wide, high = wanted.size or (width, height)
+    if not wanted.stretch and wide * height != high * width:
+        pixels = _cut(pixels, wide, high)
+        done.append("cropped")
+    wide, high = wide * wanted.enlarge, high * wanted.enlarge
+    if (wide, high) != (pixels.shape[1], pixels.shape[0]):
+        pixels = resize(pixels, wide, high)
         done.append("upscaled")
-        if region is not None:
-            x, y, width, height = (value * wanted.enlarge for value in region)
-            region = (x, y, width, height)
+        if region is not None and (wanted.stretch or "cropped" not in done):
+            across, down = wide / width, high / height
+            left, top = int(region[0] * across), int(region[1] * down)
+            right, bottom = -int(-(region[0] + region[2]) * across), -int(-(region[1] + region[3]) * down)
+            region = (left, top, min(right, wide) - left, min(bottom, high) - top)
     return replace(rendering, pixels=pixels, repainted=region, finished=tuple(done)) if done else rendering
 
 
@@ -57,11 +67,18 @@ def recolour(pixels: Pixels, palette: tuple[tuple[int, int, int], ...]) -> Pixel
     return _frozen((rgb * 255.0).round().clip(0, 255).astype(np.uint8))
 
 
-def enlarge(pixels: Pixels, times: int) -> Pixels:
-    """`pixels` at `times` the width and height, by Lanczos interpolation over 8 x 8 pixels: nothing is made up."""
-    height, width = pixels.shape[:2]
-    larger = cv2.resize(pixels, (width * times, height * times), interpolation=cv2.INTER_LANCZOS4)
-    return _frozen(np.asarray(larger, np.uint8))
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
+    """`pixels` at another size, by Lanczos interpolation over 8 x 8 pixels: nothing is made up."""
+    other = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LANCZOS4)
+    return _frozen(np.asarray(other, np.uint8))
+
+
+def _cut(pixels: Pixels, width: int, height: int) -> Pixels:
+    """The largest part of that aspect, around the centre."""
+    scale = min(pixels.shape[1] / width, pixels.shape[0] / height)
+    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (pixels.shape[1] - wide) // 2, (pixels.shape[0] - high) // 2
+    return _frozen(pixels[top : top + high, left : left + wide])
 
 
 def _lab(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

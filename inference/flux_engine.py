@@ -20,18 +20,18 @@ import transformers
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.cards import build_card
-from inference.engines import ModelCard, Pixels, Rendering, RenderOrder, check_order
+from inference.engines import ModelCard, Pixels, Rendering, RenderOrder, check_order, check_prompt_length
 from inference.errors import (
     EngineBroken,
     EngineOutOfMemory,
     InferenceError,
-    OrderRefused,
     RenderCancelled,
     UnknownModel,
     WeightsError,
 )
 from inference.families import recognise
 from inference.flux_tensors import mask_to_tensor, repaint, to_pixels, to_tensor
+from inference.prompt_lengths import PromptLengths
 from inference.weights import PINS, check_pins, locate, take_digest
 
 _INPAINTING = {"FluxPipeline": "FluxInpaintPipeline", "Flux2KleinPipeline": "Flux2KleinInpaintPipeline"}
@@ -91,6 +91,7 @@ class FluxEngine:
             commercial_use=options.commercial_use,
             price_credits=options.price_credits,
         )
+        self._lengths = PromptLengths(self._folder, self._family.pipeline)
         self._pipeline: Any = None
         self._siblings: dict[str, Any] = {}
         self._owner: int | None = None
@@ -104,6 +105,10 @@ class FluxEngine:
     def models(self) -> tuple[ModelCard, ...]:
         """The one model this engine was built for."""
         return (self._card,)
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Length of `prompt` as the model reads it; any thread may ask, also before `load`."""
+        return self._lengths.count(prompt)
 
     def load(self) -> None:
         """Brings the weights to the device, once. The calling thread owns the engine from here on.
@@ -148,11 +153,12 @@ class FluxEngine:
         torch.set_num_threads(self._options.cpu_threads)  # each time: it is the process's setting, not ours alone
         started = time.perf_counter()
         try:
-            self._check_prompt_fits(order.prompt)
+            check_prompt_length(self.prompt_tokens(order.prompt), self._card)
             pixels = self._draw(order, progress, cancelled)
             repainted = None
             if order.mask is not None and order.init_pixels is not None:
-                pixels, repainted = repaint(order.init_pixels, order.mask, pixels)
+                stretch = order.finish.stretch
+                pixels, repainted = repaint(order.init_pixels, order.mask, pixels, stretch=stretch)
         except InferenceError:
             raise
         except Exception as error:
@@ -178,15 +184,6 @@ class FluxEngine:
         if self._options.dtype != "auto":
             return _DTYPES[self._options.dtype]
         return torch.bfloat16 if self._device.startswith("cuda") else torch.float32
-
-    def _check_prompt_fits(self, prompt: str) -> None:
-        # FLUX.1's CLIP reads the first 77 tokens only, by design; the window meant here is that of the encoder which
-        # carries the words (T5, Qwen, Mistral).
-        tokens = _prompt_tokens(self._pipeline, prompt)
-        if tokens > self._card.text_tokens:
-            raise OrderRefused(
-                "prompt", f"shorten it: it has {tokens} tokens, and this model reads {self._card.text_tokens}"
-            )
 
     def _draw(self, order: RenderOrder, progress: Callable[[int, int], None], cancelled: Callable[[], bool]) -> Pixels:
         def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -214,17 +211,18 @@ class FluxEngine:
         return to_pixels(images[0])
 
     def _pipeline_and_picture(self, order: RenderOrder) -> tuple[Any, dict[str, Any]]:
+        stretch = order.finish.stretch
         if order.init_pixels is not None and order.mask is not None:
             given = {
-                "image": to_tensor(order.init_pixels, order.height, order.width),
-                "mask_image": mask_to_tensor(order.mask, order.height, order.width),
+                "image": to_tensor(order.init_pixels, order.height, order.width, stretch=stretch),
+                "mask_image": mask_to_tensor(order.mask, order.height, order.width, stretch=stretch),
                 "strength": order.strength,
             }
             if order.references:
                 given["image_reference"] = self._as_pil(order.references)
             return self._sibling(_INPAINTING[self._family.pipeline]), given
         if order.init_pixels is not None and self._family.uses_strength:
-            image = to_tensor(order.init_pixels, order.height, order.width)
+            image = to_tensor(order.init_pixels, order.height, order.width, stretch=stretch)
             return self._sibling("FluxImg2ImgPipeline"), {"image": image, "strength": order.strength}
         # FLUX.2 reads pictures beside the words, the one to change first.
         seen = (*(() if order.init_pixels is None else (order.init_pixels,)), *order.references)
@@ -262,24 +260,6 @@ def _device(wanted: str) -> str:
             raise WeightsError(f"there is no device {wanted} here ({torch.cuda.device_count()} found); use auto or cpu")
         return f"cuda:{number}"
     return wanted
-
-
-def _prompt_tokens(pipeline: Any, prompt: str) -> int:
-    """Length of the prompt as the pipeline will tokenise it, template and end marks included."""
-    if isinstance(pipeline, diffusers.FluxPipeline):
-        return len(pipeline.tokenizer_2(prompt, truncation=False).input_ids)
-    if isinstance(pipeline, diffusers.Flux2KleinPipeline):
-        text = pipeline.tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-        return len(pipeline.tokenizer(text, truncation=False).input_ids)
-    words = [{"type": "text", "text": prompt.replace("[IMG]", "")}]
-    system = [{"type": "text", "text": pipeline.system_message}]
-    conversation = [{"role": "system", "content": system}, {"role": "user", "content": words}]
-    tokens = pipeline.tokenizer.apply_chat_template(
-        [conversation], add_generation_prompt=False, tokenize=True, return_dict=True
-    )
-    return len(tokens["input_ids"][0])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -21,10 +21,15 @@ def to_pixels(image: torch.Tensor) -> Pixels:
     return pixels
 
 
-def to_tensor(pixels: Pixels, height: int, width: int) -> torch.Tensor:
-    """(1, channels, height, width), floats in [0, 1]: cut to the aspect around the centre, then resized (bicubic)."""
+def to_tensor(pixels: Pixels, height: int, width: int, *, stretch: bool = False) -> torch.Tensor:
+    """(1, channels, height, width), floats in [0, 1]: cut to the aspect around the centre, then resized (bicubic).
+
+    `stretch`: resized whole, for what is brought back to its own aspect afterwards.
+    """
     scale = min(pixels.shape[0] / height, pixels.shape[1] / width)
     tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    if stretch:
+        tall, wide = pixels.shape[:2]
     top, left = (pixels.shape[0] - tall) // 2, (pixels.shape[1] - wide) // 2
     cut = np.ascontiguousarray(pixels[top : top + tall, left : left + wide], dtype=np.float32)
     tensor = torch.from_numpy(cut).permute(2, 0, 1)[None] / 255.0
@@ -34,24 +39,26 @@ def to_tensor(pixels: Pixels, height: int, width: int) -> torch.Tensor:
     return resized.clamp(0.0, 1.0)
 
 
-def mask_to_tensor(mask: Mask, height: int, width: int) -> torch.Tensor:
+def mask_to_tensor(mask: Mask, height: int, width: int, *, stretch: bool = False) -> torch.Tensor:
     """(1, 1, height, width), floats in [0, 1], cut and resized like the picture it belongs to."""
-    return to_tensor(mask[:, :, None], height, width)
+    return to_tensor(mask[:, :, None], height, width, stretch=stretch)
 
 
-def repaint(original: Pixels, mask: Mask, drawn: Pixels) -> tuple[Pixels, tuple[int, int, int, int]]:
+def repaint(
+    original: Pixels, mask: Mask, drawn: Pixels, *, stretch: bool = False
+) -> tuple[Pixels, tuple[int, int, int, int]]:
     """`drawn` where the mask is open, the original elsewhere; and x, y, width, height of what is open.
 
     The pipelines' own pictures differ everywhere a little, because the autoencoder redraws all of them: what a mask
     protects must come through untouched, and the region named in the manifest must hold every change.
     """
     height, width = drawn.shape[:2]
-    share = mask_to_tensor(mask, height, width)[0, 0].numpy()
+    share = mask_to_tensor(mask, height, width, stretch=stretch)[0, 0].numpy()
     open_at = np.argwhere(share > 0)
     if not len(open_at):
         raise OrderRefused("mask", "the mask opens nothing of the part of the picture that is drawn")
     (top, left), (bottom, right) = open_at.min(0), open_at.max(0)
-    kept = to_tensor(original, height, width)[0].permute(1, 2, 0).numpy() * 255.0
+    kept = to_tensor(original, height, width, stretch=stretch)[0].permute(1, 2, 0).numpy() * 255.0
     mixed = kept + share[:, :, None] * (drawn.astype(np.float32) - kept)
     pixels = np.ascontiguousarray(mixed.round().clip(0, 255).astype(np.uint8))
     pixels.flags.writeable = False

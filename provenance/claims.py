@@ -9,7 +9,7 @@ from provenance.payload import MARK_BYTES
 
 MediaType = Literal["image/png", "image/jpeg", "image/webp", "image/avif", "image/tiff"]
 Operation = Literal["generated", "edited"]
-Step = Literal["upscaled", "recoloured"]
+Step = Literal["upscaled", "recoloured", "cropped"]
 """What was done to the pixels after the model had drawn them, by plain arithmetic."""
 LabelProfile = Literal["iptc", "eu", "california", "china"]
 LabelStyle = Literal["none", "icon", "text"]
@@ -76,6 +76,7 @@ class Claim:
     random weights, and then said so. `created_at`: UTC, whole seconds. `quality`: 1 to 100, of lossy formats.
     `provider`: the operator's name. `parent`: the picture that was edited, None for a generated one. `region`: the part
     of it that was painted anew, None for all of it. `references`: pictures the model looked at beside the words.
+    `cut_parent`: it was cut to another aspect first.
     `steps`: in the order in which they were done. `detached`: None for a manifest in the file. `labels`: profiles
     whose fields are written into the metadata, at least one; `provider_code`: the provider's in China's. Raises
     `ValueError` where these do not hold.
@@ -95,6 +96,7 @@ class Claim:
     parent: Source | None = None
     region: Region | None = None
     references: tuple[Source, ...] = ()
+    cut_parent: bool = False
     steps: tuple[Step, ...] = ()
     detached: Detached | None = None
     labels: tuple[LabelProfile, ...] = ("iptc", "eu", "california")
@@ -108,6 +110,8 @@ class Claim:
             raise ValueError("created_at must be UTC in whole seconds")
         if self.region is not None and self.parent is None:
             raise ValueError("only a picture with a parent has a region that was painted anew")
+        if self.cut_parent and self.parent is None:
+            raise ValueError("only a picture with a parent has one that was cut")
         if not self.labels or ("china" in self.labels and not self.provider_code):
             raise ValueError("a picture is labelled after at least one profile, and China's names a provider code")
 

@@ -9,6 +9,8 @@ training-mining. Everything here is what the gateway itself vouches for, hence `
 | words | created | trainedAlgorithmicMedia | none |
 | words and references | created | trainedAlgorithmicMedia | references, `inputTo` |
 | a picture, or a region of it | opened, then edited | compositeWithTrainedAlgorithmicMedia | it, `parentOf` |
+| a picture that was cut first | opened, cropped, then edited | as above | it, `parentOf` |
+| then cut | cropped | none | |
 | then enlarged | resized.proportional | none: nothing is made up | |
 | then recoloured | adjustedColor | algorithmicallyEnhanced | |
 | then visibly labelled | addedText | algorithmicMedia | |
@@ -82,6 +84,8 @@ def _actions(claim: Claim, agent: dict[str, str], mark_algorithm: str | None) ->
     drawn: dict[str, Any] = {"action": "c2pa.created", **when, "digitalSourceType": claim.digital_source_type}
     if claim.parent is not None:
         actions.append({"action": "c2pa.opened", **when, "parameters": {"ingredientIds": [_PARENT]}})
+        if claim.cut_parent:
+            actions.append({"action": "c2pa.cropped", **when})
         drawn["action"] = "c2pa.edited"
     if claim.references:
         drawn["parameters"] = {"ingredientIds": [_reference(n) for n in range(1, len(claim.references) + 1)]}
@@ -145,6 +149,7 @@ def _assertion(label: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 _STEPS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "cropped": ("c2pa.cropped", {}),
     "upscaled": ("c2pa.resized.proportional", {}),
     "recoloured": ("c2pa.adjustedColor", {"digitalSourceType": ALGORITHMICALLY_ENHANCED}),
 }

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop
+from gateway.commands.vocabulary import show_vocabulary
 from gateway.settings import load_settings
 
 _FORMATS = {
@@ -24,8 +25,10 @@ _FORMATS = {
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw, in words.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .png, .jpg, .webp, .avif or .tiff.")],
+    prompt: Annotated[str, typer.Argument(help="What to draw, in words.", show_default=False)] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write: .png, .jpg, .webp, .avif or .tiff.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Equal seeds give equal pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
@@ -33,6 +36,10 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="Guidance scale, for models that use it.")] = None,
     model: Annotated[str | None, typer.Option(help="A folder or hub id; default: as in the settings.")] = None,
     policy: Annotated[str | None, typer.Option(help="demo, default, strict, or a policy file.")] = None,
+    vocabulary: Annotated[
+        bool,
+        typer.Option("--vocabulary", help="List what the model can draw, if it knows few words, and draw nothing."),
+    ] = False,
     level: Annotated[int, typer.Option(min=0, max=3, help="Assurance level to ask with.")] = 0,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
@@ -41,6 +48,11 @@ def generate(
 
     Exit codes: 0 written, 1 stopped by the policy, 2 unusable request or setting, 3 failed here.
     """
+    if vocabulary:
+        show_vocabulary(load_settings(data_dir, {"model": model}), as_json=as_json)
+        raise typer.Exit
+    if not prompt or output is None:
+        stop('name a prompt and a file to write: fluxgate generate "a red apple" -o apple.png')
     form = _FORMATS.get(output.suffix.lower())
     if form is None:
         stop(f"--output {output}: the name must end in {', '.join(_FORMATS)}")
@@ -108,6 +120,7 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
     problem = problem_of_outcome(outcome)
     if problem is None and isinstance(outcome, Delivered):
         result |= {"content_id": outcome.image.content_id, "sha256": outcome.image.sha256, "model": outcome.image.model}
+        result |= outcome.told.to_dict()
         return result, parts.pictures.file(request.id, outcome.image)
     if problem is not None:
         result |= {"code": problem.code, "detail": problem.detail, "remedy": problem.remedy}
@@ -123,6 +136,10 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         typer.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode())
     elif result["outcome"] == "delivered":
         typer.echo(f"{result['file']}: {result['content_id']}, seed {result['seed']}, log entry {result['log_index']}")
+        if "revised_prompt" in result:
+            typer.echo(f"Drawn instead: {result['revised_prompt']}")
+        for note in result.get("notes", ()):
+            typer.echo(note["message"])
         typer.echo(f"Check it with: fluxgate verify {result['file']}")
     else:
         typer.echo(f"No picture: {result['detail']}", err=True)

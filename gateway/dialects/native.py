@@ -245,6 +245,7 @@ def _view(desk: Desk, request: Request, row: Row[Any], outcome: Outcome | None) 
         "model": row.model,
         "created_at": _time(row.created_at),
         "progress": {"steps_done": desk.jobs.steps_done(row), "steps": row.steps},
+        **desk.told(row).to_dict(),
     }
     if outcome is None:
         return view
@@ -305,6 +306,9 @@ def _model(card: Any) -> dict[str, Any]:
         "max_side": card.max_side,
         "max_pixels": card.max_pixels,
         "multiple_of": card.multiple_of,
+        "max_enlarged_side": card.max_enlarged_side or None,
+        "text_tokens": card.text_tokens,
+        "vocabulary": card.vocabulary and card.vocabulary.described(),
         "price_credits": card.price_credits,
     }
 

@@ -112,7 +112,8 @@ class OpenAI:
 
 
 def _model(card: ModelCard, desk: Desk) -> dict[str, Any]:
-    return {"id": card.id, "object": "model", "created": 0, "owned_by": desk.parts.settings.provider}
+    owner = desk.parts.settings.provider
+    return {"id": card.id, "object": "model", "created": 0, "owned_by": owner, "text_tokens": card.text_tokens}
 
 
 def _named(desk: Desk, request: Request, who: Principal, body: NamedBody) -> NamedBody:
@@ -152,7 +153,7 @@ def _answer(
         "background": "opaque",
         "output_format": "jpeg" if body.output_format == "jpg" else body.output_format,
         "quality": told_quality(body),
-        "size": f"{orders[0].width}x{orders[0].height}",
+        "size": f"{first.image.width}x{first.image.height}",
         "data": [_picture(desk, request, body, outcome) for outcome in delivered],
         "usage": _no_usage(),
         "fluxgate": {
@@ -172,11 +173,12 @@ def _answer(
 
 
 def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delivered) -> dict[str, Any]:
+    revised = {"revised_prompt": outcome.told.revised_prompt}
     if body.response_format == "url":
-        return {"url": desk.image_link(request, outcome.image), "b64_json": None, "revised_prompt": None}
+        return {"url": desk.image_link(request, outcome.image), "b64_json": None, **revised}
     image = outcome.image
     data = desk.parts.pictures.file(outcome.receipt.request_id, image)
-    return {"b64_json": base64.b64encode(data).decode(), "url": None, "revised_prompt": None}
+    return {"b64_json": base64.b64encode(data).decode(), "url": None, **revised}
 
 
 def _facts(outcome: Delivered) -> dict[str, Any]:
@@ -185,6 +187,7 @@ def _facts(outcome: Delivered) -> dict[str, Any]:
         "sha256": outcome.image.sha256,
         "manifest_id": outcome.image.manifest_id,
         "receipt": orjson.loads(outcome.receipt.to_json()),
+        **outcome.told.to_dict(),
     }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inference.dispatch import Dispatcher
 from inference.engines import MAX_REFERENCES, Finish, RenderOrder, check_order
 from inference.errors import OrderRefused
-from inference.finishing import enlarge, recolour
+from inference.finishing import finish, recolour, resize
 from inference.flux_engine import FluxEngine
 
 OrderFor = Callable[..., RenderOrder]
@@ -106,7 +106,7 @@ def test_too_many_references_are_refused(klein: FluxEngine, order_for: OrderFor)
         check_order(order_for(klein, references=(picture(64, 64),) * (MAX_REFERENCES + 1)), klein.models[0])
 
 
-def test_the_dispatcher_finishes_what_was_drawn(flux: FluxEngine, order_for: OrderFor) -> None:
+def test_the_dispatcher_gives_what_was_drawn_and_finishing_comes_after(flux: FluxEngine, order_for: OrderFor) -> None:
     async def both() -> None:
         dispatcher = Dispatcher(
             FluxEngine(FluxEngine.Options(model=flux._options.model, device="cpu")),
@@ -115,10 +115,12 @@ def test_the_dispatcher_finishes_what_was_drawn(flux: FluxEngine, order_for: Ord
         )
         try:
             plain = await dispatcher.render(order_for(flux))
-            finished = await dispatcher.render(order_for(flux, finish=Finish(((200, 30, 30),), 2)))
+            drawn = await dispatcher.render(order_for(flux, finish=Finish(((200, 30, 30),), 2)))
         finally:
             await dispatcher.aclose()
-        assert plain.finished == ()
+        assert drawn.finished == ()
+        assert np.array_equal(drawn.pixels, plain.pixels)
+        finished = finish(drawn, Finish(((200, 30, 30),), 2))
         assert finished.finished == ("recoloured", "upscaled")
         assert finished.pixels.shape[0] == 2 * plain.pixels.shape[0]
 
@@ -144,6 +146,6 @@ def test_grey_pictures_take_the_hue_of_the_palette() -> None:
 
 def test_enlarging_keeps_flat_colours_and_scales_the_sides() -> None:
     flat = np.full((10, 14, 3), (12, 200, 99), np.uint8)
-    larger = enlarge(flat, 4)
+    larger = resize(flat, flat.shape[1] * 4, flat.shape[0] * 4)
     assert larger.shape == (40, 56, 3)
     assert (larger == flat[0, 0]).all()
