@@ -354,6 +354,7 @@ class Desk:
             width=row.width,
             height=row.height,
             model=row.model,
+            quality=row.quality,
         )
 
     def image_link(self, request: Request, image: StoredImage) -> str:

@@ -84,7 +84,8 @@ class ImageRequest:
 @dataclass(frozen=True, slots=True)
 class StoredImage:
     """A sealed picture in the store. `mark`: hex of the watermark payload. `manifest_sha256`: hex, of the manifest
-    store; None for pictures from before manifests were stored by it."""
+    store; None for pictures from before manifests were stored by it. `quality`: used by a lossy format; None for the
+    others, and for pictures from before it was recorded."""
 
     content_id: str
     media_type: str
@@ -95,6 +96,7 @@ class StoredImage:
     width: int
     height: int
     model: str
+    quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

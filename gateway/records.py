@@ -157,6 +157,7 @@ class Records:
             width=picture.width,
             height=picture.height,
             model=rendering.model_id,
+            quality=picture.quality,
         )
         try:
             receipt = await self._close(
@@ -274,6 +275,7 @@ def _image_row(
         "manifest_sha256": sha256(picture.manifest),
         "model": rendering.model_id,
         "model_trained": rendering.trained,
+        "quality": picture.quality,
         "created_at": now.timestamp(),
         "held": outcome is entries.Outcome.HELD,
     }

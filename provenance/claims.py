@@ -145,6 +145,7 @@ class SealedImage:
     `sha256`: hex, of `data`. `pdq`: 64 hex characters, and `pdq_quality` 0 to 100. `landmarks`: of `landmarks.py`.
     `mark` and `mark_algorithm` are empty only where `UnsafeUnmarked` was allowed. `manifest_id`: `urn:c2pa:…`;
     `manifest`: the C2PA manifest store. `psnr_db`: of the marked pixels against those before, infinite if equal.
+    `quality`: that was used, of a lossy format: higher than the one asked for where that does not keep the mark.
     `timestamped`: an RFC 3161
     time-stamp is in the signature; without one it stops being valid when the certificate expires.
     """
@@ -164,3 +165,4 @@ class SealedImage:
     manifest_json: str
     psnr_db: float
     timestamped: bool
+    quality: int | None = None

@@ -49,11 +49,12 @@ class Limits:
     max_pixels: int = 40_000_000
 
 
-def encode(pixels: Pixels, media_type: str, quality: int, xmp: bytes = b"") -> bytes:
+def encode(pixels: Pixels, media_type: str, quality: int, xmp: bytes = b"", *, lossless_webp: bool = False) -> bytes:
     """`pixels` as a file without any metadata; AVIF and TIFF with the packet `xmp`, which `labels.attach` puts into the
     others afterwards: the boxes and directories of these two are not easily amended.
 
-    `quality`: 1 to 100, of JPEG and AVIF (4:4:4) and lossy WebP; PNG and TIFF have none and are lossless. The PNG
+    `quality`: 1 to 100, of JPEG and AVIF (4:4:4) and of WebP unless `lossless_webp`; PNG and TIFF have none and are
+    lossless. The PNG
     is lossless and made for speed: the Up filter and the fastest deflate, ten per cent larger than Pillow's best and
     thirty times faster. Raises `ValueError` for a media type outside `MEDIA_TYPES` or a quality out of range.
     """
@@ -72,7 +73,7 @@ def encode(pixels: Pixels, media_type: str, quality: int, xmp: bytes = b"") -> b
     elif media_type == "image/tiff":
         picture.save(out, "TIFF", tiffinfo={_XMP_TAG: xmp} if xmp else {})
     else:
-        picture.save(out, "WEBP", quality=quality, method=2)
+        picture.save(out, "WEBP", quality=20 if lossless_webp else quality, method=2, lossless=lossless_webp)
     return out.getvalue()
 
 

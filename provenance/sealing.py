@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from provenance.claims import Claim, SealedImage
-from provenance.encoding import LOSSLESS, decode_own, encode
-from provenance.errors import MarkUnreadable, ReadBackFailed, SealError, UnreadableImage
+from provenance.encoding import decode_own
+from provenance.errors import ReadBackFailed, SealError, UnreadableImage
 from provenance.fingerprint import Fingerprint, sha256
 from provenance.labels import LabelDoesNotFit, attach, draw, embedded, packet, read_labels
 from provenance.landmarks import landmarks
 from provenance.manifest import definition, ingredients
+from provenance.marking import carries, mark_and_encode
 from provenance.reading import Credential, CredentialState, ManifestReader
 from provenance.signing import SignsManifests
 from provenance.watermarkers import Pixels, Watermarker
@@ -38,22 +39,22 @@ class SealingParts:
 def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
     """`pixels` as a finished file that carries `claim` in its watermark, its label and its signed manifest.
 
-    `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept. Raises `MarkUnreadable` if the picture does not
-    hold the mark through its encoding, `SigningFailed`, or `ReadBackFailed`; all are `SealError`, also raised where
+    `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept. Raises `MarkUnreadable` if the mark cannot be read
+    from the encoded file at any quality, `SigningFailed`, or `ReadBackFailed`; all are `SealError`, also raised where
     the visible label does not fit.
     """
     # 1. Show.
     shown = _show(pixels, claim)
-    # 2 and 3. Mark and encode; a lossy encoding may ask for a stronger mark.
-    marked, encoded = _mark_and_encode(parts.watermarker, shown, claim)
+    # 2 and 3. Mark and encode; a lossy encoding may ask for a stronger mark, or for a higher quality.
+    marked = mark_and_encode(parts.watermarker, shown, claim)
     # 4. Label.
     height, width = pixels.shape[:2]
-    labelled = attach(encoded, claim.media_type, packet(claim), width=width, height=height)
+    labelled = attach(marked.data, claim.media_type, packet(claim), width=width, height=height)
     # 5. Sign.
     manifest = definition(claim, parts.watermarker.algorithm if parts.watermarker.marks else None)
     data, store = parts.signer.sign(manifest, claim.media_type, labelled, ingredients(claim), claim.detached)
     # 6. Read back.
-    credential, final = _read_back(parts, data, store, claim, marked)
+    credential, final = _read_back(parts, data, store, claim, marked.decoded)
     # 7. Name.
     pdq_hash, pdq_quality = parts.fingerprint(final)
     return SealedImage(
@@ -70,7 +71,8 @@ def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
         manifest_id=credential.manifest_id or "",
         manifest=store,
         manifest_json=credential.manifest_json or "",
-        psnr_db=_psnr_db(shown, marked),
+        psnr_db=_psnr_db(shown, marked.pixels),
+        quality=marked.quality,
         timestamped=credential.timestamped,
     )
 
@@ -84,23 +86,11 @@ def _show(pixels: Pixels, claim: Claim) -> Pixels:
         raise SealError("the visible label does not fit into the picture") from cause
 
 
-def _mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> tuple[Pixels, bytes]:
-    """The marked pixels and the file in which the mark is still readable, at the gentlest strength that does it."""
-    for strength in watermarker.strengths:
-        marked = watermarker.embed(pixels, claim.mark, strength)
-        encoded = encode(marked, claim.media_type, claim.quality, packet(claim))
-        if claim.media_type in LOSSLESS or not watermarker.marks:  # lossless: embed has read the mark back
-            return marked, encoded
-        found = watermarker.detect(decode_own(encoded, claim.media_type))
-        if found is not None and found.mark == claim.mark:
-            return marked, encoded
-    raise MarkUnreadable(f"{claim.media_type} at quality {claim.quality} does not keep the mark; ask for a higher one")
+def _read_back(parts: SealingParts, data: bytes, store: bytes, claim: Claim, read: Pixels) -> tuple[Credential, Pixels]:
+    """What a stranger with our anchor finds in the file: the credential, the labels, and the pixels with the mark.
 
-
-def _read_back(
-    parts: SealingParts, data: bytes, store: bytes, claim: Claim, marked: Pixels
-) -> tuple[Credential, Pixels]:
-    """What a stranger with our anchor finds in the file: the credential, the labels, and the pixels with the mark."""
+    `read`: the pixels from which the mark has been read already; others are read again.
+    """
     credential = parts.reader.read(data, claim.media_type, None if claim.detached is None else store)
     if credential.state is not CredentialState.TRUSTED:
         raise ReadBackFailed(f"the credential reads {credential.state}: {', '.join(credential.codes) or 'no codes'}")
@@ -112,12 +102,10 @@ def _read_back(
         raise ReadBackFailed("the finished file cannot be decoded") from cause
     if missing := set(claim.labels).difference(read_labels(embedded(data, claim.media_type)).profiles):
         raise ReadBackFailed(f"the labels cannot be read: {', '.join(sorted(missing))}")
-    if final.shape != marked.shape:
+    if final.shape != read.shape:
         raise ReadBackFailed("the finished picture has another size")
-    if parts.watermarker.marks and not np.array_equal(final, marked):  # equal pixels: embed has read the mark back
-        found = parts.watermarker.detect(final)
-        if found is None or found.mark != claim.mark:
-            raise ReadBackFailed("the finished picture does not carry its mark")
+    if not np.array_equal(final, read) and not carries(parts.watermarker, final, claim):
+        raise ReadBackFailed("the finished picture does not carry its mark")
     return credential, final
 
 

@@ -270,6 +270,7 @@ def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]
         "outputs": [desk.image_link(request, image)],
         "content_id": image.content_id,
         "sha256": image.sha256,
+        "output_quality": image.quality,
         "provenance": {
             "manifest_id": image.manifest_id,
             "manifest_url": desk.manifest_link(request, image),

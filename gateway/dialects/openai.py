@@ -186,6 +186,7 @@ def _facts(outcome: Delivered) -> dict[str, Any]:
         "content_id": outcome.image.content_id,
         "sha256": outcome.image.sha256,
         "manifest_id": outcome.image.manifest_id,
+        "output_compression": outcome.image.quality,
         "receipt": orjson.loads(outcome.receipt.to_json()),
         **outcome.told.to_dict(),
     }

@@ -86,6 +86,7 @@ images = Table(
     Column("manifest_sha256", String(64)),  # of the manifest store; empty for pictures from before it was the name
     Column("model", String(200), nullable=False),
     Column("model_trained", Boolean, nullable=False),
+    Column("quality", Integer),  # of a lossy format, as used; empty for pictures from before it was recorded
     Column("created_at", Float, nullable=False),
     Column("held", Boolean, nullable=False),
 )

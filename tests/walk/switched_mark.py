@@ -21,4 +21,6 @@ class SwitchedWatermark(LibraryWatermark):
             raise MarkUnreadable("this picture does not hold a mark")
         if mood == "raises":
             raise ZeroDivisionError("a stranger's part may raise anything")
+        if mood == "marks_nothing":
+            return pixels
         return super().embed(pixels, mark, strength)

@@ -1,5 +1,6 @@
 """Each part breaks in turn: no picture leaves, the caller gets 503 with its own code, the log says what happened."""
 
+import base64
 import contextlib
 import time
 from collections.abc import Iterator
@@ -7,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, event
 
+from tests.provenance.formats import every_format
 from tests.walk import independent
 from tests.walk.dialogues import Dialogue, Native, OpenAI
-from tests.walk.house import HARMLESS, House
+from tests.walk.house import HARMLESS, SIZE, House
 from tests.walk.server_process import wait_until
 from tests.walk.switched_parts import switched
 
@@ -23,6 +25,7 @@ BROKEN = [
     ("an_image_classifier_hangs", {"switched_eyes": "hangs"}, "screening_unanswered", "output_image"),
     ("an_image_classifier_says_nothing", {"switched_eyes": "says_nothing"}, "screening_unanswered", "output_image"),
     ("the_watermark_cannot_be_read", {"switched_mark": "unreadable"}, "mark_unreadable", "output_image"),
+    ("the_watermarker_returns_its_input", {"switched_mark": "marks_nothing"}, "mark_unreadable", "output_image"),
     ("the_watermarker_raises", {"switched_mark": "raises"}, "sealing_failed", "output_image"),
     ("the_signer_is_gone", {"switched_signer": "gone"}, "signing_failed", "output_image"),
     ("the_disk_is_full", {"disk": "full"}, "storage_unavailable", "output_image"),
@@ -49,6 +52,39 @@ def test_no_picture_leaves_when(house: House, dialogue: Dialogue, moods: dict[st
     wait_until(lambda: house.left() == budget, 5)  # what failed here is not the caller's to pay
     independent.check_whole_log(house.database, house.vkey)
     assert dialogue.ask(house, HARMLESS).outcome == "delivered", "and afterwards all is well again"
+
+
+# case S5
+@every_format
+def test_no_picture_of_any_format_leaves_without_a_mark_in_its_bytes(house: House, media_type: str) -> None:
+    kind, before = media_type.removeprefix("image/"), house.written()
+    body = {"prompt": HARMLESS, "size": f"{SIZE}x{SIZE}", "num_inference_steps": 1, "output_format": kind}
+    with switched(switched_mark="marks_nothing"):
+        answer = house.send("POST", "/v1/images/generations", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "mark_unreadable")
+    assert house.written()[3] == before[3]
+
+
+# case R3
+@pytest.mark.parametrize(("kind", "quality"), [("webp", 70), ("jpeg", 20), ("avif", 30), ("webp", 0), ("png", 1)])
+def test_a_quality_that_takes_the_mark_away_is_raised_and_the_one_used_is_named(
+    house: House, kind: str, quality: int
+) -> None:
+    asked = {"prompt": "a red apple", "seed": 7, "size": "256x256", "num_inference_steps": 1, "output_format": kind}
+    answer = house.send("POST", "/v1/images/generations", json=asked | {"output_compression": quality})
+
+    assert answer.status_code == 200, answer.text
+    used = answer.json()["fluxgate"]["images"][0]["output_compression"]
+    assert used is None if kind == "png" else used >= max(1, quality)
+    file = base64.b64decode(answer.json()["data"][0]["b64_json"])
+    found = house.send("POST", "/v1/verify", key=None, files={"file": ("a", file)}).json()
+    assert found["layers"]["watermark"]["detected"]
+    body = {"prompt": "a red apple", "seed": 7, "width": SIZE, "height": SIZE, "steps": 1, "output_format": kind}
+    started = house.send("POST", "/api/v1/model/generateImage", json=body | {"output_quality": max(1, quality)})
+    prediction = Native().wait(house, started.json()["id"])
+    assert prediction.outcome == "delivered"
+    seen = house.send("GET", f"/api/v1/model/prediction/{started.json()['id']}").json()
+    assert seen["output_quality"] is None if kind == "png" else seen["output_quality"] >= max(1, quality)
 
 
 def test_a_cancelled_prediction_ends_as_cancelled(house: House) -> None:
