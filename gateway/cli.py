@@ -72,6 +72,8 @@ def options(
 
 def main() -> None:
     """Console script. What an operator can mend is said in one line; anything else is a bug and shows its traceback."""
+    # Processes that we start import nothing from the folder that the caller happens to stand in.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         app()
     except operator_errors() as failure:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from gateway.settings import Settings, load_settings
-from gateway.store.database import migrate, open_database, reading
+from gateway.store.database import migrate, open_database, open_unchanged, reading
 from gateway.store.vault import Vault
 from provenance.key_files import read_passphrase
 
@@ -26,6 +26,10 @@ class DataFolder:
     def secret(self, name: str) -> bytes:
         """The 32 random bytes of `keys/<name>.key`, made on first use."""
         return _secret(self.path / "keys" / f"{name}.key")
+
+    def kept_secret(self, name: str) -> bytes | None:
+        """The same, or None where it was never made."""
+        return self.secret(name) if (self.path / "keys" / f"{name}.key").exists() else None
 
     @property
     def pepper(self) -> bytes:
@@ -59,15 +63,30 @@ class DataFolder:
         return self.settings.blob_url or str((self.path / "blobs").resolve())
 
 
+def holds_gateway(path: Path) -> bool:
+    """True if a gateway keeps its keys in this folder: a mistyped name must not make a second gateway."""
+    return any((path / "keys").glob("*.key"))
+
+
 def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder:
     """Opens the folder, making it, its database and its secrets where they are missing."""
     settings = settings or load_settings(path)
     path.mkdir(parents=True, exist_ok=True)
     keys = path / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
-    engine = open_database(settings.database_url or f"sqlite:///{(path / 'fluxgate.db').resolve()}")
+    engine = open_database(_database_url(path, settings))
     migrate(engine)
     return DataFolder(path, settings, engine)
+
+
+def open_unchanged_folder(path: Path) -> DataFolder:
+    """Opens the folder of a gateway for whoever only checks it: nothing is made, migrated or written."""
+    settings = load_settings(path)
+    return DataFolder(path, settings, open_unchanged(_database_url(path, settings)))
+
+
+def _database_url(path: Path, settings: Settings) -> str:
+    return settings.database_url or f"sqlite:///{(path / 'fluxgate.db').resolve()}"
 
 
 def _secret(file: Path) -> bytes:

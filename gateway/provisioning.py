@@ -5,6 +5,7 @@
     anchors/*.pem                    roots of former chains: what was signed under them still is ours
     retired/                         former chains and keys, by the time they were replaced
     log.key, log.vkey                the log's key
+    openings.key                     opens the log's commitments together with the database; neither does alone
 
 Whoever changes more than one of the first two holds the lock meanwhile, so that readers find a pair that fits.
 """
@@ -28,10 +29,13 @@ from provenance.certificates import chain_pem, load_chain, make_development_ca, 
 from provenance.key_files import replace_secret, write_secret
 from provenance.log.checkpoints import CheckpointSigner
 from provenance.log.ledger import Ledger
+from provenance.log.openings import Openings
 
 log = logging.getLogger("fluxgate.provisioning")
 
 RENEW_BEFORE: Final = timedelta(days=14)
+OPENINGS: Final = "openings"
+"""The secret under which the salts of the log's commitments are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,8 @@ def _stamp(now: datetime) -> str:
 
 def open_ledger(folder: DataFolder) -> Ledger:
     """The folder's log, under its own key."""
-    return Ledger(folder.engine_for_log, log_signer(folder.keys, folder.key_passphrase))
+    openings = Openings(folder.secret(OPENINGS))
+    return Ledger(folder.engine_for_log, log_signer(folder.keys, folder.key_passphrase), openings)
 
 
 def log_signer(keys: Path, passphrase: bytes | None = None) -> CheckpointSigner:

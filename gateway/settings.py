@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from provenance.claims import LabelProfile, LabelStyle
 
 DATA_DIR_VARIABLE = "FLUXGATE_DATA_DIR"
+SETTINGS_FILE = "fluxgate.toml"
 _PREFIX = "FLUXGATE_"
 DEMO_MODEL = "demo"
 _PROVIDER_CODE = r"^[!#-\[\]-~]{1,128}$"  # GB 45438-2025, appendix E j): no space, quotation mark or backslash
@@ -249,7 +250,7 @@ def load_settings(
     """Reads all sources. Raises `SettingsError` for an unknown name or a value out of range."""
     folder = data_dir or Path(environ.get(DATA_DIR_VARIABLE, "") or "fluxgate-data")
     merged: dict[str, Any] = {}
-    file = folder / "fluxgate.toml"
+    file = folder / SETTINGS_FILE
     if file.is_file():
         try:
             merged = tomllib.loads(file.read_text("utf-8"))

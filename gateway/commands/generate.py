@@ -29,7 +29,9 @@ def generate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write: .png, .jpg, .webp, .avif or .tiff.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal pixels.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Equal seeds draw equal pixels; each file carries a mark of its own.")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; default: the model's.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's.")] = None,
@@ -45,6 +47,9 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Draw one picture: screened, marked, signed and logged like any other. No server is needed.
+
+    Makes the data folder if it is missing. Equal seeds draw equal pixels, but no two files are equal: each gets an
+    invisible mark and a signature of its own after drawing.
 
     Exit codes: 0 written, 1 stopped by the policy, 2 unusable request or setting, 3 failed here.
     """

@@ -13,8 +13,9 @@ from rich.table import Column, Table
 
 from gateway.auth.identity import Assurance, Scope
 from gateway.auth.key_store import KeyRecord, KeyRefused, KeyStore
-from gateway.data_folder import open_data_folder
-from gateway.settings import DATA_DIR_VARIABLE, SettingsError
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop
+from gateway.data_folder import holds_gateway, open_data_folder
+from gateway.settings import SettingsError
 
 keys_app = typer.Typer(
     no_args_is_help=True,
@@ -34,13 +35,7 @@ _OPTION_OF_FIELD = {
 }
 _LONGEST = timedelta(days=3650)
 
-DataDir = Annotated[
-    Path,
-    typer.Option("--data-dir", envvar=DATA_DIR_VARIABLE, help="Folder with the gateway's keys, database and pictures."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="Public id of the key, as `fluxgate keys list` shows it.")]
-_DEFAULT_DATA_DIR = Path("fluxgate-data")
 
 
 @keys_app.command(epilog="Example: fluxgate keys create --tenant acme --level 2 --expires-in 90d --json | jq -r .key")
@@ -65,7 +60,8 @@ def create(
         ),
     ] = False,
     expires_in: Annotated[str | None, typer.Option(help="Lifetime such as 12h, 90d or 52w. Default: no end.")] = None,
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    init: Annotated[bool, typer.Option("--init", help="Make a new gateway if there is none in the folder.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, once. Only a keyed hash of it is stored."""
@@ -73,7 +69,7 @@ def create(
     scopes = tuple(scope) if scope else (Scope.GENERATE, Scope.MODERATE)
     if trust_end_user_header:
         scopes += (Scope.END_USER_HEADER,)
-    store = _open(data_dir, make=True)
+    store = _open(data_dir, make=init)
     try:
         record, key = store.create(
             tenant,
@@ -90,7 +86,7 @@ def create(
 @keys_app.command(name="list", epilog="Example: fluxgate keys list --tenant acme")
 def list_keys(
     tenant: Annotated[str | None, typer.Option(help="Only the keys of this tenant.")] = None,
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Show every key, also revoked and expired ones. Secrets are not stored and cannot be shown."""
@@ -125,7 +121,7 @@ def list_keys(
 def rotate(
     key_id: KeyId,
     grace: Annotated[str, typer.Option(help="How long the old key goes on working: 0s, 30m, 24h, 7d.")] = "24h",
-    data_dir: DataDir = _DEFAULT_DATA_DIR,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Make a successor with the same tenant, level, scopes and lifetime; the old key ends after the grace."""
@@ -138,7 +134,7 @@ def rotate(
 
 
 @keys_app.command(epilog="Example: fluxgate keys revoke KEY_ID")
-def revoke(key_id: KeyId, data_dir: DataDir = _DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """End a key for good. Running gateways refuse it within a second; what it made stays."""
     try:
         record = _open(data_dir).revoke(key_id)
@@ -148,10 +144,10 @@ def revoke(key_id: KeyId, data_dir: DataDir = _DEFAULT_DATA_DIR, as_json: AsJson
 
 
 def _open(data_dir: Path, *, make: bool = False) -> KeyStore:
-    if not make and not data_dir.is_dir():
-        raise typer.BadParameter(
-            f"{data_dir} is no folder: name the one the gateway uses, or make a first key with `fluxgate keys create`",
-            param_hint="--data-dir",
+    if not make and not holds_gateway(data_dir):
+        stop(
+            f"there is no gateway in {data_dir}: name the gateway's folder with --data-dir; "
+            "`fluxgate keys create --init` or `fluxgate serve` makes a new gateway"
         )
     try:
         folder = open_data_folder(data_dir)

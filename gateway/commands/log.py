@@ -7,6 +7,7 @@ import orjson
 import typer
 from rich.table import Column, Table
 
+from gateway.commands.log_verify import verify
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
 
 log_app = typer.Typer(
@@ -15,56 +16,7 @@ log_app = typer.Typer(
     help="Read, export and check the tamper-evident log.",
 )
 
-_FAULTS_FOUND = 1
-
-
-@log_app.command(epilog='Example: fluxgate log verify --folder exported-log --vkey "$(cat exported-log/vkey)"')
-def verify(
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    folder: Annotated[Path | None, typer.Option(help="Check an exported log instead; needs no database.")] = None,
-    vkey: Annotated[str | None, typer.Option(help="The log's public key; default: the one beside the log.")] = None,
-    receipt: Annotated[list[Path] | None, typer.Option(help="A receipt to hold against the log; repeatable.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Derive everything anew: entries, tree, every checkpoint, and receipts kept elsewhere. Reports, never repairs.
-
-    A key that lies beside the log proves only that the log fits itself; keep the key and receipts elsewhere to hold the
-    log against its operator. Exit codes: 0 intact, 1 faults found, 2 could not be checked.
-    """
-    from gateway.data_folder import open_data_folder
-    from provenance.log.fsck import fsck
-    from provenance.log.receipts import ReceiptInvalid, verify_receipt
-
-    source: Any
-    if folder is not None:
-        source, beside = folder, folder / "vkey"
-    else:
-        opened = open_data_folder(existing(data_dir))
-        source, beside = opened.engine_for_log, opened.keys / "log.vkey"
-    if vkey is None:
-        if not beside.is_file():
-            stop(f"there is no {beside}: name the log's public key with --vkey")
-        vkey = beside.read_text("utf-8").strip()
-    receipts = {path: _read_receipt(path) for path in receipt or ()}
-    report = fsck(source, vkey, [each.checkpoint for each in receipts.values()])
-    faults = [{"code": f.code, "place": f.place, "detail": f.detail} for f in report.faults]
-    for path, each in receipts.items():
-        try:
-            verify_receipt(each, vkey)
-        except ReceiptInvalid as failure:
-            faults.append({"code": "receipt", "place": str(path), "detail": str(failure)})
-    if as_json:
-        said = {"intact": not faults, "entries": report.size, "root": report.root, "checkpoints": report.checkpoints}
-        typer.echo(orjson.dumps(said | {"faults": faults}, option=orjson.OPT_INDENT_2).decode())
-    elif not faults:
-        held = f", {len(receipts)} receipts held against it" if receipts else ""
-        typer.echo(f"Intact: {report.size} entries, {report.checkpoints} checkpoints{held}, {report.seconds:.2f} s.")
-        typer.echo(f"Root {report.root}")
-    else:
-        typer.echo(f"NOT intact: {len(faults)} faults in a log of {report.size} entries.")
-        for fault in faults:
-            typer.echo(f"  {fault['code']} at {fault['place']}: {fault['detail']}")
-    raise typer.Exit(_FAULTS_FOUND if faults else 0)
+log_app.command(epilog='Example: fluxgate log verify --folder exported-log --vkey "$(cat exported-log/vkey)"')(verify)
 
 
 @log_app.command()
@@ -122,7 +74,10 @@ def receipt(
     found = _ledger(data_dir).receipt_for(request_id)
     if found is None:
         stop(f"the log has no entry for request {request_id}")
-    typer.echo(found.tlog_proof() if proof else found.to_json())
+    if proof:
+        typer.echo(found.tlog_proof(), nl=False)  # the format ends with the checkpoint's own line end
+    else:
+        typer.echo(found.to_json())
 
 
 def _ledger(data_dir: Path) -> Any:
@@ -130,13 +85,3 @@ def _ledger(data_dir: Path) -> Any:
     from gateway.provisioning import open_ledger
 
     return open_ledger(open_data_folder(existing(data_dir)))
-
-
-def _read_receipt(path: Path) -> Any:
-    from provenance.log.receipts import Receipt
-
-    try:
-        text = path.read_text("utf-8")
-    except OSError as failure:
-        stop(f"the receipt {path} cannot be read: {failure.strerror}")
-    return Receipt.from_json(text) if text.startswith("{") else Receipt.from_tlog_proof(text)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, configured, existing, stop, wide_console
 from gateway.version import SYSTEM, SYSTEM_VERSION
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def evaluate(
         existing(data_dir)  # before the work, not after it
         if out.is_dir() and any(out.iterdir()):
             stop(f"{out} is not empty: a signed report is everything in its folder, so name a new one")
-    subjects = _subjects(classifier or (), policy or (), data_dir, assurance)
+    subjects = _subjects(classifier or (), policy or (), configured(data_dir), assurance)
     with Progress(console=Console(stderr=True), disable=as_json) as progress:
 
         def watch(what: str) -> Callable[[Sequence[str]], Sequence[str]]:
@@ -126,7 +126,7 @@ def check(
     beside = data_dir / "keys" / "log.vkey"
     if vkey is None:
         if not beside.is_file():
-            stop(f"there is no {beside}: name the log's public key with --vkey")
+            stop(f"there is no gateway in {data_dir}: name its folder with --data-dir, or the log's key with --vkey")
         vkey = beside.read_text("utf-8").strip()
     try:
         time = check_report(folder, vkey)

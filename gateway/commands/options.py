@@ -6,7 +6,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from gateway.settings import DATA_DIR_VARIABLE
+from gateway.data_folder import holds_gateway
+from gateway.settings import DATA_DIR_VARIABLE, SETTINGS_FILE
 
 DEFAULT_DATA_DIR = Path("fluxgate-data")
 _LEAST_TABLE_WIDTH = 140
@@ -32,9 +33,24 @@ def operator_errors() -> tuple[type[Exception], ...]:
 
 
 def existing(data_dir: Path) -> Path:
-    """The folder, if it is one: commands that only read do not make it. Ends the command otherwise."""
-    if not data_dir.is_dir():
-        stop(f"there is no data folder {data_dir}: name it with --data-dir; `fluxgate serve` or `demo` makes one")
+    """The folder, if a gateway is in it: only `serve`, `demo` and `generate` make one. Ends the command otherwise."""
+    if not holds_gateway(data_dir):
+        stop(
+            f"there is no gateway in {data_dir}: name the gateway's folder with --data-dir; "
+            "`fluxgate serve --data-dir FOLDER` makes one"
+        )
+    return data_dir
+
+
+def is_configured(data_dir: Path) -> bool:
+    """True if a gateway is in the folder, or at least the settings of one."""
+    return holds_gateway(data_dir) or (data_dir / SETTINGS_FILE).is_file()
+
+
+def configured(data_dir: Path) -> Path:
+    """The folder, for commands that read only its settings; the default one may be missing, a named one may not."""
+    if data_dir != DEFAULT_DATA_DIR and not is_configured(data_dir):
+        stop(f"there is no gateway in {data_dir}, and no {SETTINGS_FILE}: name its folder with --data-dir")
     return data_dir
 
 

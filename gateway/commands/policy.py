@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, wide_console
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, configured, wide_console
 from gateway.commands.policy_diff import diff
 from gateway.commands.policy_study import Asked, Jurisdictions, Overlaid, Tenant, explain, run_cases, studied
 from gateway.settings import load_settings
@@ -49,7 +49,7 @@ def check(
     from gateway.wiring import check_coverage, describe_gaps, refuse_uncovered, screening_of
     from policies.loading import load_policy
 
-    settings = load_settings(data_dir, {"policy": policy})
+    settings = load_settings(configured(data_dir), {"policy": policy})
     logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # the gaps are printed below
     found = studied(settings.policy_name, overlay, tenant, tolerance, jurisdiction)
     canary = load_policy(settings.canary_policy) if settings.canary_policy else None

@@ -10,7 +10,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop, wide_console
+from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, configured, stop, wide_console
 from gateway.rulebook import Rulebook, jurisdiction_files, stacked
 from gateway.settings import load_settings
 from moderation.errors import PartUnusable
@@ -152,7 +152,7 @@ def run_cases(
 
     Names cases by id and never prints a prompt. Exit codes: 0 all as expected, 1 some not, 2 the file is not usable.
     """
-    settings = load_settings(data_dir, {"policy": policy})
+    settings = load_settings(configured(data_dir), {"policy": policy})
     found = studied(settings.policy_name, overlay, tenant, tolerance, jurisdiction)
     wanted = _read(cases)
     results = asyncio.run(_results(settings, found, wanted))

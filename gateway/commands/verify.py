@@ -12,7 +12,15 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, operator_errors, stop, wide_console
+from gateway.commands.options import (
+    DEFAULT_DATA_DIR,
+    AsJson,
+    DataDir,
+    is_configured,
+    operator_errors,
+    stop,
+    wide_console,
+)
 
 if TYPE_CHECKING:
     from gateway.verifying_files import Checked
@@ -51,6 +59,8 @@ def _verify(
     """Prints what can be said, and returns the highest exit code."""
     from gateway.verifying_files import check_files, pictures_in
 
+    if anchor is None and data_dir != DEFAULT_DATA_DIR and not is_configured(data_dir):
+        typer.echo(f"fluxgate: there is no gateway in {data_dir}, so only the file itself is checked", err=True)
     found = pictures_in(files)
     if not found:
         stop("no picture file is in there", 3)

@@ -8,8 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 
+import gateway
+
 _START_SECONDS = 180
 _STOP_SECONDS = 40
+_PACKAGES = str(Path(gateway.__file__).resolve().parents[1])
+# -P: nothing is imported from the folder that the caller happens to stand in, which may hold a `gateway` of its own.
+_RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gateway.cli import main; main()"
 
 
 class ServerDidNotStart(Exception):
@@ -19,7 +24,7 @@ class ServerDidNotStart(Exception):
 @contextmanager
 def running_server(data_dir: Path, log_file: Path) -> Iterator[str]:
     """`fluxgate serve` on a free loopback port. Yields its base URL; ends it with the block."""
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--data-dir", str(data_dir), "--port", "0"]
+    command = [sys.executable, "-P", "-c", _RUN, _PACKAGES, "serve", "--data-dir", str(data_dir), "--port", "0"]
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
         try:

@@ -45,7 +45,7 @@ class Input(LabelFields, WireBody):
     steps: int | None = Field(None, description="denoising steps")
     num_inference_steps: int | None = Field(None, description="another name for `steps`")
     guidance_scale: float | None = None
-    seed: int | None = Field(None, description="equal seeds give equal pixels")
+    seed: int | None = Field(None, description="equal seeds draw equal pixels; every file has a mark of its own")
     image: str | None = Field(None, description="`download_url` of an uploaded picture to start from")
     strength: float | None = Field(None, description="how far to leave `image`: above 0, up to 1; 0.6 by default")
     mask: str | None = Field(

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 BUSY_TIMEOUT_SECONDS = 20.0
@@ -43,15 +46,41 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def open_unchanged(url: str) -> Engine:
+    """The database for whoever must change nothing in it, not even by opening it. SQLite files are not made.
+
+    Beside a write-ahead log, which a running gateway has, SQLite is opened read-only; without one, as a file that
+    nobody changes meanwhile, since otherwise a log would be made.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, execution_options={"postgresql_readonly": True})
+    file = Path(parsed.database or "")
+    how = "mode=ro" if file.with_name(file.name + "-wal").exists() else "mode=ro&immutable=1"
+    return create_engine(f"sqlite:///file:{quote(str(file.resolve()))}?{how}&uri=true")
+
+
 def reading(engine: Engine) -> Engine:
     """The same pool for reads: a snapshot, no lock."""
     return engine.execution_options(**{_READING: True})
 
 
+def is_migrated(engine: Engine) -> bool:
+    """True if the tables are those of this version. Changes nothing."""
+    with engine.connect() as connection:
+        heads = MigrationContext.configure(connection).get_current_heads()
+    return set(heads) == set(ScriptDirectory.from_config(_migrations()).get_heads())
+
+
 def migrate(engine: Engine) -> None:
     """Brings the tables to the newest revision. Idempotent; runs at every start, in one transaction."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _migrations()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

@@ -1,8 +1,8 @@
 """What one log entry says, in canonical JSON, and the commitments that stand in it for personal data. Pure.
 
 An entry names no person and quotes no one: whatever is personal (prompt, key and tenant, end user, input picture) is
-there only as HMAC-SHA-256 under a random salt that is kept outside the tree. Deleting the salt erases for good, and
-every proof still holds.
+there only as HMAC-SHA-256 under a random salt that is kept outside the tree, encrypted under a key that lies outside
+the database (`openings.py`). Deleting the salt erases for good, and every proof still holds.
 """
 
 import hmac

@@ -6,6 +6,7 @@
  4. Every stored checkpoint: signed by the key, its root the derived root at its size. So each extends the one before.
  5. The newest checkpoint: covers all entries, no fewer and no more.
  6. Every kept checkpoint: in the log's past. A larger one means that the log was set back.
+ 7. In a database, every opening: of an entry with commitments, readable, and missing only where an entry says `erased`.
 
 An intact log with a good signature still says only what its operator wrote, in which order. That nothing was cut off
 its end can be shown only against a checkpoint or receipt kept elsewhere.
@@ -23,9 +24,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import NullType
 
 from provenance.log.checkpoints import CheckpointInvalid, LogKey, parse_vkey, verify_checkpoint
-from provenance.log.entries import EntryInvalid, read_leaf
+from provenance.log.entries import EntryInvalid, Outcome, read_leaf
 from provenance.log.merkle import HASH_BYTES, Frontier, Node, leaf_hash
-from provenance.log.tables import log_checkpoints, log_entries, log_nodes, read_transaction
+from provenance.log.openings import Openings, OpeningUnreadable, is_sealed
+from provenance.log.tables import log_checkpoints, log_entries, log_nodes, log_openings, read_transaction
 from provenance.log.tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
@@ -66,11 +68,12 @@ class FsckReport:
         return not self.faults
 
 
-def fsck(source: Engine | Path, vkey: str, kept: Iterable[str] = ()) -> FsckReport:
+def fsck(source: Engine | Path, vkey: str, kept: Iterable[str] = (), openings: Openings | None = None) -> FsckReport:
     """Checks the log in a database or in an exported folder.
 
-    `kept`: signed checkpoints known from elsewhere (a receipt's `checkpoint`, an old export's file). Takes about 150
-    bytes of memory for each entry. Raises `LogKeyInvalid` if `vkey` is no key; all else is a fault in the report.
+    `kept`: signed checkpoints known from elsewhere (a receipt's `checkpoint`, an old export's file). `openings`: reads
+    the salts of commitments; without it, it is only checked that they are there. Takes about 250 bytes of memory for
+    each entry. Raises `LogKeyInvalid` if `vkey` is no key; all else is a fault in the report.
     """
     started = time.perf_counter()
     # 1. Read the key and the kept checkpoints.
@@ -81,6 +84,7 @@ def fsck(source: Engine | Path, vkey: str, kept: Iterable[str] = ()) -> FsckRepo
         if isinstance(source, Engine):
             with read_transaction(source) as connection:
                 _check_database(audit, connection)
+                _check_openings(audit, connection, openings)
         else:
             _check_folder(audit, source)
     except (SQLAlchemyError, OSError) as error:
@@ -99,6 +103,8 @@ class _Audit:
         self.derived: dict[Node, bytes] = {}  # the nodes that are stored, by (tile level, index), from level 1 up
         self.checkpoints = 0
         self._newest: int | None = None
+        self.committed: set[str] = set()  # request ids of entries with commitments
+        self.erased: set[str] = set()  # and of those whose opening an entry says is deleted
         self._request_ids: set[str] = set()
         self._kept: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
         self._faults: list[Fault] = []
@@ -127,10 +133,15 @@ class _Audit:
         if type(leaf) is not bytes or leaf_hash(leaf) != stored:
             self.fault("leaf_altered", f"entry {index}", "the entry does not have the hash that is stored with it")
         try:
-            said = read_leaf(leaf)["request_id"]
+            entry = read_leaf(leaf)
         except EntryInvalid:
             self.fault("leaf_not_canonical", f"entry {index}", "the entry is not canonical JSON of a known schema")
         else:
+            said = entry["request_id"]
+            if entry.get("commitments"):
+                self.committed.add(said)
+            if entry.get("outcome") == Outcome.ERASED and isinstance(entry.get("about"), str):
+                self.erased.add(entry["about"])
             if request_id is not None and said != request_id:
                 self.fault("request_id_altered", f"entry {index}", "the stored request id is not the entry's")
             if said in self._request_ids:
@@ -210,6 +221,25 @@ def _check_database(audit: _Audit, connection: Connection) -> None:
             audit.fault("node_altered", f"node {level}/{index}", "the stored hash is not the derived one")
     for level, index in sorted(missing):
         audit.fault("node_missing", f"node {level}/{index}", "the tree's hash is not stored")
+
+
+def _check_openings(audit: _Audit, connection: Connection, openings: Openings | None) -> None:
+    missing = audit.committed - audit.erased
+    query = select(log_openings.c.request_id, type_coerce(log_openings.c.salt, NullType()))
+    for request_id, stored in connection.execute(query):
+        place = f"opening of {request_id}"
+        missing.discard(request_id)
+        if request_id not in audit.committed:
+            audit.fault("opening_unknown", place, "no entry of this request has commitments")
+        elif request_id in audit.erased:
+            audit.fault("opening_kept", place, "an entry says that it was erased")
+        elif openings is not None and (type(stored) is not bytes or is_sealed(stored)):
+            try:
+                openings.open(request_id, bytes(stored))
+            except (OpeningUnreadable, TypeError):
+                audit.fault("opening_unreadable", place, "it was changed, or its key is another")
+    for request_id in sorted(missing):
+        audit.fault("opening_missing", f"opening of {request_id}", "it is gone, and no entry says that it was erased")
 
 
 def _rows(connection: Connection, table: Table, key: Column[Any], *others: Column[Any]) -> Iterator[Any]:

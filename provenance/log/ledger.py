@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import NullType
 
@@ -18,6 +18,7 @@ from provenance.errors import AlreadyRecorded, LedgerUnavailable
 from provenance.log.checkpoints import CheckpointSigner
 from provenance.log.entries import SALT_BYTES, Entry, EntryInvalid
 from provenance.log.merkle import Frontier, Node, consistency_ranges, cover, inclusion_ranges, leaf_hash, prove
+from provenance.log.openings import Openings
 from provenance.log.receipts import Receipt
 from provenance.log.tables import (
     LogDamaged,
@@ -79,7 +80,7 @@ class _Ticket:
 
     request_id: str
     leaf: bytes
-    salt: bytes | None
+    opening: bytes | None
     alongside: Alongside | None
     woken: threading.Lock = field(default_factory=_held_lock)
     index: int = -1
@@ -90,14 +91,24 @@ class _Ticket:
 class Ledger:
     """The log of one gateway. Safe to use from many threads, and from many processes on one database."""
 
-    def __init__(self, engine: Engine, signer: CheckpointSigner, *, wait_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        signer: CheckpointSigner,
+        openings: Openings | None = None,
+        *,
+        wait_seconds: float = 5.0,
+    ) -> None:
         """Opens the log, creating it (with a checkpoint of the empty tree) if the database has none.
 
-        `wait_seconds`: how long to wait for another writer. Raises `LogDamaged` if the stored head does not verify
-        under `signer`'s name and key, `LedgerUnavailable` if the database does not answer.
+        `openings`: keeps the salts; without it no entry with commitments is recorded. Salts that an earlier version
+        stored in the clear are sealed now. `wait_seconds`: how long to wait for another writer. Raises `LogDamaged` if
+        the stored head does not verify under `signer`'s name and key, `LedgerUnavailable` if the database does not
+        answer.
         """
         self._engine = engine
         self._signer = signer
+        self._openings = openings
         self._wait_seconds = wait_seconds
         self._mutex = threading.Lock()
         self._arrived = threading.Condition(self._mutex)
@@ -112,6 +123,8 @@ class Ledger:
                     empty = Frontier()
                     connection.execute(insert(log_checkpoints), [{"size": 0, "note": signer.sign(0, empty.root())}])
                 _, note, frontier = read_head(connection, signer.key)
+                if openings is not None:
+                    _seal_bare_salts(connection, openings)
         self._head = _Head(note, frontier)
 
     @property
@@ -131,7 +144,12 @@ class Ledger:
         """
         if bool(entry.commitments) != (salt is not None) or (salt is not None and len(salt) != SALT_BYTES):
             raise EntryInvalid(f"commitments come with the {SALT_BYTES}-byte salt they were made with, and only they")
-        ticket = _Ticket(entry.request_id, entry.leaf(), salt, alongside)
+        opening = None
+        if salt is not None:
+            if self._openings is None:
+                raise EntryInvalid("this log was opened without the key that keeps salts: it takes no commitments")
+            opening = self._openings.seal(entry.request_id, salt)
+        ticket = _Ticket(entry.request_id, entry.leaf(), opening, alongside)
         with self._mutex:
             self._queue.append(ticket)
             leads, self._led = not self._led, True
@@ -192,11 +210,13 @@ class Ledger:
             return self._newest(connection)[0]
 
     def opening(self, request_id: str) -> bytes | None:
-        """The salt of an entry's commitments, or None if it has none or it was erased."""
+        """The salt of an entry's commitments, or None if it has none or it was erased. Raises `OpeningUnreadable`."""
+        if self._openings is None:
+            return None
         query = select(log_openings.c.salt).where(log_openings.c.request_id == request_id)
         with translated(), self._engine.connect() as connection:
-            salt: bytes | None = connection.execute(query).scalar()
-            return salt
+            stored: bytes | None = connection.execute(query).scalar()
+        return None if stored is None else self._openings.open(request_id, stored)
 
     def _newest(self, connection: Connection) -> tuple[int, str]:
         newest = latest_note(connection)
@@ -246,7 +266,7 @@ class Ledger:
                 connection.execute(_INSERT_ENTRY, rows)
             if tiles := [_tile_row(node, value) for node, value in nodes.items() if _stored(node, head.frontier.size)]:
                 connection.execute(insert(log_nodes), tiles)
-            if salts := [{"request_id": each.request_id, "salt": each.salt} for each in fresh if each.salt]:
+            if salts := [{"request_id": each.request_id, "salt": each.opening} for each in fresh if each.opening]:
                 connection.execute(_INSERT_OPENING, salts)
             # 5. Sign one checkpoint for all of them. If the commit fails, nobody has seen it.
             note = head.note
@@ -270,6 +290,18 @@ class Ledger:
         if frontier_at(connection, self._head.frontier.size).root() != self._head.frontier.root():
             raise LogDamaged("the log no longer begins with what this process wrote; check it with fsck")
         return _Head(note, frontier)
+
+
+def _seal_bare_salts(connection: Connection, openings: Openings) -> None:
+    """Seals what an earlier version kept in the clear; on SQLite what is overwritten is gone (`secure_delete`)."""
+    table = log_openings.c
+    bare = select(table.request_id, table.salt).where(func.length(table.salt) == SALT_BYTES)
+    rows = connection.execute(bare).all()
+    if rows:
+        sealing = update(log_openings).where(table.request_id == bindparam("entry")).values(salt=bindparam("sealed"))
+        connection.execute(
+            sealing, [{"entry": row.request_id, "sealed": openings.seal(row.request_id, row.salt)} for row in rows]
+        )
 
 
 def erase_opening(connection: Connection, request_id: str) -> bool:

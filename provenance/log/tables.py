@@ -60,7 +60,7 @@ log_checkpoints = Table(
     Column("size", _Count, primary_key=True, autoincrement=False),
     Column("note", Text, nullable=False),
 )
-log_openings = Table(  # the one erasable table: see entries.py
+log_openings = Table(  # the one erasable table: see entries.py; `salt` is encrypted: see openings.py
     "log_openings",
     metadata,
     Column("request_id", String(128), primary_key=True),

@@ -30,6 +30,7 @@ from provenance.log.entries import Entry, Outcome, commit
 from provenance.log.export import export
 from provenance.log.fsck import fsck
 from provenance.log.ledger import Ledger
+from provenance.log.openings import Openings
 
 SALT = bytes(32)
 BATCH = 100
@@ -95,7 +96,9 @@ def an_entry(number: int) -> Entry:
 def open_ledger(path: Path) -> tuple[Engine, Ledger]:
     """A new log in a new SQLite file."""
     engine = create_engine(f"sqlite:///{path}")
-    return engine, Ledger(engine, CheckpointSigner("bench.example/log", Ed25519PrivateKey.generate()))
+    return engine, Ledger(
+        engine, CheckpointSigner("bench.example/log", Ed25519PrivateKey.generate()), Openings(bytes(32))
+    )
 
 
 def append(ledger: Ledger, entries: list[Entry], writers: int) -> tuple[float, list[float]]:

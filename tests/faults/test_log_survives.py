@@ -20,7 +20,7 @@ from provenance.log.fsck import fsck
 from provenance.log.ledger import Ledger
 from provenance.log.receipts import Receipt, verify_receipt
 from provenance.log.tables import read_transaction
-from tests.faults.writing_process import SALT, SIGNER, an_entry
+from tests.faults.writing_process import OPENINGS, SALT, SIGNER, an_entry
 
 VKEY = SIGNER.key.vkey
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def database(request, tmp_path) -> Iterator[Database]:
                 connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
         except OperationalError:
             pytest.skip("PostgreSQL is not reachable at 127.0.0.1:5432")
-    Ledger(engine, SIGNER)
+    Ledger(engine, SIGNER, OPENINGS)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE pictures (request_id VARCHAR(64) PRIMARY KEY)"))
     yield Database(engine, url, options)
@@ -114,7 +114,7 @@ def test_everything_acknowledged_survives_kill_9_at_any_moment(database, tmp_pat
     receipts = receipts_in(acknowledged)
     assert rounds >= 2
     assert receipts
-    last = Ledger(database.engine, SIGNER).record(an_entry("afterwards"), salt=SALT)
+    last = Ledger(database.engine, SIGNER, OPENINGS).record(an_entry("afterwards"), salt=SALT)
     assert last.index >= len(receipts)
 
 
@@ -141,7 +141,7 @@ def test_two_processes_writing_at_once_make_one_order(database, tmp_path):
 
 def test_a_full_disk_is_reported_by_name_and_leaves_nothing_half_written(tmp_path):
     engine = create_engine(f"sqlite:///{tmp_path / 'log.db'}")
-    ledger = Ledger(engine, SIGNER)
+    ledger = Ledger(engine, SIGNER, OPENINGS)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE pictures (request_id TEXT)"))
 
@@ -177,7 +177,7 @@ def test_a_really_full_file_system_is_reported_by_name_and_leaves_nothing_half_w
         pytest.skip("a small disk cannot be mounted here")
     engine = create_engine(f"sqlite:///{disk / 'log.db'}")
     try:
-        ledger, receipts = Ledger(engine, SIGNER), []
+        ledger, receipts = Ledger(engine, SIGNER, OPENINGS), []
         with pytest.raises(LedgerUnavailable):  # noqa: PT012 - see above
             for number in range(10_000):
                 receipts.append(ledger.record(an_entry(f"req_{number}"), salt=SALT))
@@ -196,7 +196,7 @@ def test_a_log_whose_folder_is_gone_is_reported_by_name(tmp_path):
     place = tmp_path / "data"
     place.mkdir()
     engine = create_engine(f"sqlite:///{place / 'log.db'}")
-    ledger = Ledger(engine, SIGNER)
+    ledger = Ledger(engine, SIGNER, OPENINGS)
     engine.dispose()
     place.rename(tmp_path / "elsewhere")
     with pytest.raises(LedgerUnavailable):

@@ -13,9 +13,11 @@ from sqlalchemy import create_engine, text
 from provenance.log.checkpoints import CheckpointSigner
 from provenance.log.entries import Entry, Outcome, commit
 from provenance.log.ledger import Ledger
+from provenance.log.openings import Openings
 
 KEY = bytes(range(32))
 SALT = bytes(32)
+OPENINGS = Openings(bytes(32))
 SIGNER = CheckpointSigner("gateway.example/log", Ed25519PrivateKey.from_private_bytes(KEY))
 
 
@@ -32,7 +34,8 @@ def an_entry(request_id: str) -> Entry:
 
 def main() -> None:
     url, options, name, threads = sys.argv[1:]
-    ledger = Ledger(create_engine(url, connect_args={"options": options} if options else {}), SIGNER, wait_seconds=30)
+    engine = create_engine(url, connect_args={"options": options} if options else {})
+    ledger = Ledger(engine, SIGNER, OPENINGS, wait_seconds=30)
     printing = threading.Lock()
 
     def write(thread: int) -> None:

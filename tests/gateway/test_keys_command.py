@@ -24,7 +24,7 @@ def run(*arguments: object) -> Result:
 
 
 def made(folder: Path, *options: object) -> dict[str, object]:
-    result = run("create", "--data-dir", folder, "--tenant", "acme", "--json", *options)
+    result = run("create", "--init", "--data-dir", folder, "--tenant", "acme", "--json", *options)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -54,7 +54,7 @@ def test_scopes_are_exactly_those_named(folder):
 
 
 def test_the_key_is_shown_whole_and_once_for_people_too(folder):
-    shown = run("create", "--data-dir", folder, "--tenant", "acme", "--label", "[bold]x[/]").output
+    shown = run("create", "--init", "--data-dir", folder, "--tenant", "acme", "--label", "[bold]x[/]").output
     (key,) = (line for line in shown.splitlines() if line.startswith("fg_"))
     assert identified(folder, key).tenant == "acme"
     assert "cannot be shown again" in shown
@@ -128,12 +128,24 @@ def test_bad_input_exits_with_2_and_names_option_and_remedy(folder, arguments, s
     assert len(json.loads(run("list", "--data-dir", folder, "--json").stdout)) == 1
 
 
-def test_a_mistyped_folder_is_not_made(tmp_path):
-    for command in (["list"], ["revoke", "x"], ["rotate", "x"]):
-        result = run(*command, "--data-dir", tmp_path / "mistyped")
+@pytest.mark.parametrize("command", [["create", "--tenant", "acme"], ["list"], ["revoke", "x"], ["rotate", "x"]])
+def test_a_mistyped_folder_is_not_made_into_a_gateway(tmp_path, command):
+    # case R17
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "mistyped", tmp_path / "empty"):
+        result = run(*command, "--data-dir", folder)
         assert result.exit_code == 2
+        assert "there is no gateway in" in result.output
         assert "--data-dir" in result.output
-        assert not (tmp_path / "mistyped").exists()
+    assert not (tmp_path / "mistyped").exists()
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_with_init_a_first_key_makes_the_gateway_and_later_ones_need_no_init(folder):
+    # case R17
+    made(folder)
+    again = run("create", "--data-dir", folder, "--tenant", "acme", "--json")
+    assert identified(folder, json.loads(again.stdout)["key"]).tenant == "acme"
 
 
 def test_help_teaches_by_example():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
 def open_note(note: str, vkey: str) -> tuple[str, int, bytes]:
@@ -90,6 +91,11 @@ def check_tlog_proof(header: str, vkey: str) -> dict[str, Any]:
     assert root_from_proof(leaf, int(index.removeprefix("index ")), size, steps) == root
     entry: dict[str, Any] = json.loads(leaf)
     return entry
+
+
+def read_salt(stored: bytes, key: bytes, request_id: str) -> bytes:
+    """The salt of an entry's commitments, from its row and the key in `keys/openings.key`."""
+    return AESGCM(key).decrypt(stored[:12], stored[12:], request_id.encode())
 
 
 def opens(commitment: str, salt: bytes, name: str, value: bytes) -> bool:

@@ -1,15 +1,23 @@
-"""`fluxgate demo` as a stranger runs it: the real command, server and weights, in an empty folder."""
+"""`fluxgate demo` as a stranger runs it: the real command, server and weights, in a folder of his own."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import gateway
+
 STEPS = ["furnish", "serve", "deliver", "refuse", "look", "verify", "strip", "tamper", "audit"]
+CONSOLE_SCRIPT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gateway.cli import main; main()"
 
 
-def test_every_claim_of_the_demonstration_holds(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("fluxgate")), "demo", "--json", "--out", str(tmp_path / "out")]
+def test_every_claim_of_the_demonstration_holds_also_beside_another_package_called_gateway(tmp_path: Path) -> None:
+    # case R16
+    for name in ("gateway", "moderation", "policies"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('a stranger was imported')")
+    packages = str(Path(gateway.__file__).resolve().parents[1])
+    command = [sys.executable, "-P", "-c", CONSOLE_SCRIPT, packages, "demo", "--json", "--out", str(tmp_path / "out")]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False)
     steps = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
     assert [step["step"] for step in steps] == STEPS, run.stderr

@@ -52,7 +52,8 @@ def test_a_commitment_in_the_log_opens_for_the_prompt_and_for_nothing_else(house
     entry = recorded(house, dialogue.ask(house, HARMLESS, safety_identifier="user-17"), "delivered")
     (opening,) = house.rows("select salt from log_openings where request_id = ?", entry["request_id"])
     (job,) = house.rows("select key_id from jobs where id = ?", entry["request_id"])
-    salt, made = opening["salt"], entry["commitments"]
+    key = (house.path / "keys" / "openings.key").read_bytes()
+    salt, made = independent.read_salt(opening["salt"], key, entry["request_id"]), entry["commitments"]
     assert independent.opens(made["prompt"], salt, "prompt", HARMLESS.encode())
     assert independent.opens(made["principal"], salt, "principal", f"acme/{job['key_id']}".encode())
     assert independent.opens(made["end_user"], salt, "end_user", b"acme\0user-17")

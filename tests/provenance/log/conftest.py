@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from provenance.log.checkpoints import CheckpointSigner
 from provenance.log.ledger import Ledger
+from tests.provenance.log.entries_made import OPENINGS
 
 POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 
@@ -48,4 +49,4 @@ def postgresql_schema():
 
 @pytest.fixture
 def ledger(engine, signer):
-    return Ledger(engine, signer)
+    return Ledger(engine, signer, OPENINGS)

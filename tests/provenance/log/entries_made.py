@@ -6,8 +6,10 @@ from typing import Any
 from policies.findings import Stage
 from policies.verdicts import Reason, Verdict
 from provenance.log.entries import Entry, Outcome, commit
+from provenance.log.openings import Openings
 
 SALT = bytes(range(32))
+OPENINGS = Openings(bytes(32))
 REASON = Reason("demo.gore", "gore", Stage.PROMPT, Verdict.REFUSE, "prompt_terms", "1.2", 0.91239, 0.5, floor=True)
 
 

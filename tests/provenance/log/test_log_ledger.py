@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text, update
 
 from provenance.errors import AlreadyRecorded, LedgerUnavailable
 from provenance.log.checkpoints import CheckpointSigner, verify_checkpoint
@@ -13,9 +13,10 @@ from provenance.log.entries import EntryInvalid, Outcome
 from provenance.log.fsck import fsck
 from provenance.log.ledger import Ledger, erase_opening
 from provenance.log.merkle import verify_consistency
+from provenance.log.openings import Openings, OpeningUnreadable
 from provenance.log.receipts import ReceiptInvalid, verify_receipt
-from provenance.log.tables import LogDamaged
-from tests.provenance.log.entries_made import SALT, a_committed_entry, an_entry
+from provenance.log.tables import LogDamaged, log_openings
+from tests.provenance.log.entries_made import OPENINGS, SALT, a_committed_entry, an_entry
 
 
 def run(engine, statement):
@@ -157,6 +158,67 @@ def test_commitments_without_the_salt_that_opens_them_are_refused(ledger):
         with pytest.raises(EntryInvalid, match="salt"):
             ledger.record(entry, salt=salt)
     assert ledger.size == 0
+
+
+def stored_salts(engine) -> list[bytes]:
+    with engine.connect() as connection:
+        return [bytes(row.salt) for row in connection.execute(select(log_openings))]
+
+
+def test_the_database_holds_no_salt_in_the_clear(ledger, engine):
+    # case S11
+    ledger.record(a_committed_entry(1), salt=SALT)
+    (stored,) = stored_salts(engine)
+    assert SALT not in stored
+    with pytest.raises(OpeningUnreadable):
+        Openings(bytes([1]) * 32).open("req_1", stored)
+    with pytest.raises(OpeningUnreadable):
+        OPENINGS.open("req_2", stored)  # nor can two entries' openings be swapped
+
+
+def test_salts_that_an_earlier_version_stored_in_the_clear_are_sealed_when_the_log_is_opened(ledger, engine, signer):
+    # case S11
+    ledger.record(a_committed_entry(1), salt=SALT)
+    with engine.begin() as connection:
+        connection.execute(update(log_openings).values(salt=SALT))
+    reopened = Ledger(engine, signer, OPENINGS)
+    assert SALT not in stored_salts(engine)[0]
+    assert reopened.opening("req_1") == SALT
+    assert fsck(engine, signer.key.vkey, (), OPENINGS).intact
+
+
+def test_a_log_opened_without_the_openings_key_takes_no_commitments(engine, signer):
+    with pytest.raises(EntryInvalid, match="key"):
+        Ledger(engine, signer).record(a_committed_entry(1), salt=SALT)
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        ("DELETE FROM log_openings WHERE request_id = 'req_1'", "opening_missing"),
+        ("UPDATE log_openings SET request_id = 'req_9' WHERE request_id = 'req_1'", "opening_unknown"),
+        (
+            "UPDATE log_openings SET salt = (SELECT salt FROM log_openings WHERE request_id = 'req_2') "
+            "WHERE request_id = 'req_1'",
+            "opening_unreadable",
+        ),
+    ],
+)
+def test_an_opening_that_is_gone_or_changed_is_a_fault(ledger, engine, damage, code):
+    # case S15
+    for number in (1, 2):
+        ledger.record(a_committed_entry(number), salt=SALT)
+    assert fsck(engine, ledger.vkey, (), OPENINGS).intact
+    with engine.begin() as connection:
+        connection.exec_driver_sql(damage)
+    assert code in {fault.code for fault in fsck(engine, ledger.vkey, (), OPENINGS).faults}
+
+
+def test_an_opening_that_an_entry_calls_erased_must_be_gone(ledger, engine):
+    # case S15
+    ledger.record(a_committed_entry(1), salt=SALT)
+    ledger.record(an_entry(2, outcome=Outcome.ERASED, about="req_1"))
+    assert {fault.code for fault in fsck(engine, ledger.vkey, (), OPENINGS).faults} == {"opening_kept"}
 
 
 def test_a_log_reopened_goes_on_where_it_stood(engine, signer):
