@@ -9,6 +9,8 @@ from typing import Final, Literal
 from provenance.errors import UnreadableImage
 
 _LARGE: Final = 1  # ISO/IEC 14496-12, 4.2: the size stands in the eight bytes behind the type
+_FLAT: Final = 4
+"""Boxes of a picture are nested no deeper; and the depth from which none is opened."""
 _INSIDE: Final = frozenset((b"iprp", b"ipco"))
 _FULL: Final = frozenset((b"meta",))  # boxes with four bytes of version and flags in front of their content
 _C2PA_UUID: Final = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.4, A.5.1
@@ -38,7 +40,9 @@ def avif_size(data: bytes) -> tuple[int, int, bool]:
 
     Raises `UnreadableImage` with field `data`.
     """
-    sizes = [_ispe(box) for kind, box in _boxes(data) if kind == b"ispe"]
+    # Decoders stop behind the box that describes the pictures: whatever follows is not looked at.
+    described = next((content for kind, content in _boxes(data, _FLAT) if kind == b"meta"), b"")
+    sizes = [_ispe(box) for kind, box in _boxes(described[4:], 1) if kind == b"ispe"]
     if not sizes:
         raise _broken("It does not say how large it is.")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
@@ -94,7 +98,7 @@ def _boxes(data: bytes, depth: int = 0) -> Iterator[tuple[bytes, bytes]]:
             raise _broken("A box is longer than the file.")
         content = data[at + head : at + size]
         yield kind, content
-        if depth < 4 and (kind in _INSIDE or kind in _FULL):
+        if depth < _FLAT and (kind in _INSIDE or kind in _FULL):
             yield from _boxes(content[4:] if kind in _FULL else content, depth + 1)
         at += size
 

@@ -3,6 +3,7 @@
 Every length is checked before it is used; a file that ends too early or contradicts itself is an `UnreadableImage`.
 """
 
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,6 +17,14 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _MOST_SCANS = 100
 """Of a JPEG. Progressive encoders write about ten; a decoder walks the whole picture for each, even an empty one."""
+
+
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""One with a length behind it, or the end. Those without (restarts, a further start) and fill bytes (B.1.1.2) are
+passed over like anything else: one look at each byte, whatever is sent."""
+
+_MOST_SEGMENTS = 20_000
+"""Of a JPEG. 32 MB of metadata are 500; an attacker's 32 MB would be millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +88,42 @@ def _png(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    """ITU-T T.81, B.1.1 and B.2.2: segments up to the frame header SOFn, which holds the size."""
+    """ITU-T T.81, B.1.1 and B.2.2: segments up to the frame header SOFn, which holds the size.
+
+    As decoders do, what stands between segments, or is left over where a length is a few bytes off, is skipped to the
+    next marker.
+    """
     at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise _broken("A segment does not begin with a marker.")
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if length < 8 or at + 9 > len(data):
-                break
-            if data.count(b"\xff\xda", at) > _MOST_SCANS:  # the pair does not occur in compressed data (B.1.1.5)
-                raise _broken("It has too many scans.")
-            height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
-            return _sized(Header("image/jpeg", width, height))
-        if length < 2 or marker in (0xD9, 0xDA):
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None or data[found.end() - 1] in (0xD9, 0xDA):
             break
-        at += 2 + length
+        marker, at = data[found.end() - 1], found.end()
+        length = int.from_bytes(data[at : at + 2], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if length < 8 or at + 7 > len(data):
+                break
+            if _scans(data, at + length) > _MOST_SCANS:
+                raise _broken("It has too many scans.")
+            height, width = int.from_bytes(data[at + 3 : at + 5], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+            return _sized(Header("image/jpeg", width, height))
+        at += max(2, length)
     raise _broken("It has no frame header.")
+
+
+def _scans(data: bytes, at: int) -> int:
+    """How many scans begin behind `at` and before the picture's own end, counted up to one more than are taken: what
+    lies behind the end, such as a video or further pictures, is none of a decoder's business."""
+    count = 0
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None or data[found.end() - 1] == 0xD9 or count > _MOST_SCANS:
+            return count
+        # Tables, and the scan's own header; compressed data holds no marker but restarts.
+        marker, at = data[found.end() - 1], found.end()
+        count += marker == 0xDA
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    raise _broken("It has too many segments.")
 
 
 def _webp(data: bytes) -> Header:
