@@ -1,6 +1,6 @@
 """Routes that belong to no dialect: signed files, the free verifier, reasons, the log's own files, health, metrics."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import orjson
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
@@ -17,6 +17,7 @@ from gateway.intake import FILES, public
 from gateway.labelling import describe_labels
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.problems import Problem
+from gateway.public_answers import ANSWERS, PROBLEM
 from gateway.signers import describe_certificate, describe_timestamps
 from gateway.statements import decision_id
 from gateway.store.database import reading
@@ -34,6 +35,9 @@ class Public:
     name = "public"
     version = "1"
     prefix = ""
+    unusable = 422
+    error: ClassVar = PROBLEM
+    answers = ANSWERS
 
     def problem(self, problem: Problem, request: Request) -> Response:
         """`application/problem+json`."""

@@ -1,4 +1,5 @@
-"""What the bodies of all dialects have in common: null leaves a field out, and so does an empty text."""
+"""What the bodies of all dialects have in common: null leaves a field out, and so does an empty text; a number is no
+text and no truth value, but 2.0 is a whole number, as JSON Schema has it."""
 
 from typing import Any
 
@@ -22,14 +23,18 @@ def _null_is_allowed(schema: dict[str, Any]) -> None:
 class WireBody(BaseModel):
     """A JSON object or form from a caller. Unknown fields are refused, unless they are null."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_null_is_allowed)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_null_is_allowed)
 
     @model_validator(mode="before")
     @classmethod
     def _without_the_absent(cls, sent: Any) -> Any:
         if not isinstance(sent, dict):
             return sent
-        return {name: value for name, value in sent.items() if not _absent(cls, name, value)}
+        return {name: _whole(value) for name, value in sent.items() if not _absent(cls, name, value)}
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _absent(body: type[WireBody], name: Any, value: Any) -> bool:

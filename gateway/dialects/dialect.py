@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +12,7 @@ from slowapi.errors import RateLimitExceeded
 from starlette.exceptions import HTTPException
 
 from gateway.desk import Desk
+from gateway.dialects.described import KEY, Answers, refusals
 from gateway.errors import BadRequest, GatewayError
 from gateway.exchange import Outcome
 from gateway.intake import Intake, asked_by
@@ -34,12 +35,16 @@ def receipt_header(outcome: Outcome) -> str:
 class Dialect(Protocol):
     """One wire format. Found by entry point `fluxgate.dialects`; knows no other dialect.
 
-    `prefix`: every path below it is this dialect's, also one that is no route: `/v1`.
+    `prefix`: every path below it is this dialect's, also one that is no route: `/v1`. `unusable`: the status of a
+    request that cannot be used. `error`, `answers`: their shapes, for the API's description (`described.py`).
     """
 
     name: str
     version: str
     prefix: str
+    unusable: int
+    error: ClassVar[dict[str, Any]]
+    answers: Answers
 
     def router(self, desk: Desk) -> APIRouter:
         """The routes, made with `route_class=speaking(self)` so that every error leaves in this dialect's shape."""
@@ -65,6 +70,18 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
     dialect's own error, and adds our headers."""
 
     class Route(AskingRoute):
+        def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+            (method,) = options["methods"]
+            asks = asked_by(endpoint)
+            refused = refusals(asks, method, dialect.unusable, dialect.error)
+            answers = dialect.answers[f"{method} {path}"]
+            options["responses"] = refused | answers
+            if "content" in answers.get(200, {}):
+                options["response_class"] = Response  # a file or a text: FastAPI would describe JSON beside it
+            if asks.scope is not None:
+                options["dependencies"] = [*(options.get("dependencies") or ()), *KEY]
+            super().__init__(path, endpoint, **options)
+
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
             asks, name = asked_by(self.endpoint), f"{'/'.join(sorted(self.methods or ()))} {self.path}"

@@ -2,7 +2,7 @@
 
 import string
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from fastapi import APIRouter, Body, File, Form, Query, Request, Response, UploadFile
@@ -13,6 +13,7 @@ from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk, Wish
 from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
+from gateway.dialects.native_answers import ANSWERS, NativeError
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome
 from gateway.intake import FILES, keyed
@@ -32,7 +33,7 @@ _FIELDS = {
 }
 _EXAMPLES = {
     "flat": {"value": {"prompt": "a red apple on a wooden table", "width": 256, "height": 256, "seed": 7}},
-    "nested": {"value": {"model": "demo", "input": {"prompt": "a red apple on a wooden table"}}},
+    "nested": {"value": {"input": {"prompt": "a red apple on a wooden table"}}},
 }
 
 
@@ -91,6 +92,9 @@ class Native:
     name = "native"
     version = "1"
     prefix = "/api/v1"
+    unusable = 422
+    error: ClassVar = {"model": NativeError}
+    answers = ANSWERS
 
     class Options(BaseModel):
         """Nothing to choose."""

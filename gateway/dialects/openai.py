@@ -4,7 +4,7 @@ import asyncio
 import base64
 import secrets
 import time
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import orjson
 from fastapi import APIRouter, Body, Request, Response
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
+from gateway.dialects.openai_answers import ANSWERS, OpenAIError
 from gateway.dialects.openai_errors import openai_error
 from gateway.dialects.openai_images import (
     EDIT_FORM,
@@ -27,6 +28,7 @@ from gateway.dialects.openai_images import (
     told_quality,
     wishes,
 )
+from gateway.dialects.openai_moderations import EXAMPLES as MODERATIONS
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
 from gateway.errors import NotOffered
 from gateway.exchange import Delivered, ImageRequest, Outcome
@@ -43,6 +45,9 @@ class OpenAI:
     name = "openai"
     version = "1"
     prefix = "/v1"
+    unusable = 400
+    error: ClassVar = {"model": OpenAIError}
+    answers = ANSWERS
 
     class Options(BaseModel):
         """Nothing to choose."""
@@ -82,14 +87,18 @@ class OpenAI:
                 orders = await take_in(desk, who, orders, pictures, mask)
             return await _draw(desk, request, who, body, orders)
 
-        @router.post("/images/variations", summary="Not offered: send the image and a prompt to the edits")
+        @router.post(
+            "/images/variations", status_code=400, summary="Not offered: send the image and a prompt to the edits"
+        )
         async def variations(request: Request) -> Response:
             await desk.identify(request, Scope.GENERATE)
             raise NotOffered("Variations of an image", "Send the image and a prompt to POST /v1/images/edits.")
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
         @keyed(Scope.MODERATE, DATA_URLS)
-        async def moderations(request: Request, body: ModerationBody) -> Response:
+        async def moderations(
+            request: Request, body: Annotated[ModerationBody, Body(openapi_examples=MODERATIONS)]
+        ) -> Response:
             who = await desk.identify(request, Scope.MODERATE)
             body = _named(desk, request, who, body)
             await desk.not_suspended(who, body.safety_identifier)

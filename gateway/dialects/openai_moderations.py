@@ -22,6 +22,10 @@ from provenance.encoding import decode
 MODERATION_MODEL = "fluxgate-moderation-1"
 MAX_INPUTS = 32
 
+_GREY_SQUARE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAK0lEQVR42u3MMREAAAgEoNfkRjeEmwcB"
+    "qMlNRyAQCAQCgUAgEAgEAsHzYAFAdAEArKmlZAAAAABJRU5ErkJggg=="
+)
 # Ours → theirs. What breaks a law or a right that they have no word for is `illicit`, so that it is flagged; what is
 # said of a text rather than of its content (its language, its disguise) is reported under `fluxgate` alone.
 _COUNTERPART: dict[str, tuple[str, ...]] = {
@@ -42,6 +46,18 @@ _COUNTERPART: dict[str, tuple[str, ...]] = {
     Category.PERSONAL_DATA: ("illicit",),
     Category.INTELLECTUAL_PROPERTY: ("illicit",),
     Category.LEGAL_DECISIONS: ("illicit",),
+}
+EXAMPLES = {
+    "one text": {"value": {"input": "a red apple on a wooden table"}},
+    "several texts": {"value": {"input": ["a red apple", "a blue bowl"]}},
+    "a text and an image": {
+        "value": {
+            "input": [
+                {"type": "text", "text": "a red apple"},
+                {"type": "image_url", "image_url": {"url": _GREY_SQUARE}},
+            ]
+        }
+    },
 }
 THEIRS = (
     "harassment",

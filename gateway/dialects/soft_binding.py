@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -20,7 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.addresses import public_base
 from gateway.desk import Desk
 from gateway.dialects.bodies import WireBody
+from gateway.dialects.described import binary
 from gateway.dialects.dialect import speaking
+from gateway.dialects.soft_binding_answers import ANSWERS, SoftBindingError
 from gateway.errors import BadRequest, NotFound
 from gateway.intake import FILES, public
 from gateway.problems import Problem
@@ -37,6 +39,12 @@ from provenance.reports import Verdict
 SPEC_VERSION = "2.4.0"
 ROOT = "/c2pa/v1"
 _PDQ_BYTES = 32
+_BINDING = {"a fingerprint": {"value": {"alg": PDQ_ALGORITHM, "value": base64.b64encode(bytes(_PDQ_BYTES)).decode()}}}
+_RECEIPT = {
+    "a receipt": {
+        "value": {"repository": {"manifestId": "urn:c2pa:…"}, "anchor": {"proof": {"value": "c2sp.org/tlog-proof@v1…"}}}
+    }
+}
 _MOST_HINTED = 3  # to lay a copy over an original takes about 0.2 s
 _RECEIPT_TYPE = "org.c2pa.manifest-receipt"
 _RECEIPT_CONTEXT = {"c2pa": "https://c2pa.org/ns/", "receipt": "https://c2pa.org/ns/manifest-receipt#"}
@@ -62,6 +70,9 @@ class SoftBinding:
     name = "soft_binding"
     version = "1"
     prefix = ROOT
+    unusable = 400
+    error: ClassVar = {"model": SoftBindingError}
+    answers = ANSWERS
 
     class Options(BaseModel):
         """Nothing to choose."""
@@ -90,10 +101,16 @@ class SoftBinding:
 
         @router.post(f"{ROOT}/matches/byBinding", summary="The same, with the binding in the body")
         @public(rated=True)
-        def by_binding_body(request: Request, body: BindingBody, most: MaxResults = 10) -> Response:
+        def by_binding_body(
+            request: Request, body: Annotated[BindingBody, Body(openapi_examples=_BINDING)], most: MaxResults = 10
+        ) -> Response:
             return _json({"matches": resolver.by_binding(body.alg, body.value, most)})
 
-        @router.post(f"{ROOT}/matches/byContent", summary="Manifests that a picture leads to; nothing of it is kept")
+        @router.post(
+            f"{ROOT}/matches/byContent",
+            summary="Manifests that a picture leads to; nothing of it is kept",
+            openapi_extra={"requestBody": {"content": binary(*MEDIA_TYPES)["content"]}},
+        )
         @public(FILES, rated=True)
         async def by_content(
             request: Request,
@@ -123,7 +140,9 @@ class SoftBinding:
 
         @router.post(f"{ROOT}/manifests/{{manifest_id}}/receipts", summary="Does this receipt hold?")
         @public(rated=True)
-        def check(request: Request, manifest_id: str, body: Annotated[dict[str, Any], Body()]) -> Response:
+        def check(
+            request: Request, manifest_id: str, body: Annotated[dict[str, Any], Body(openapi_examples=_RECEIPT)]
+        ) -> Response:
             return _json(resolver.checked(manifest_id, body))
 
         @router.get(f"{ROOT}/services/supportedAlgorithms", summary="Watermarks and fingerprints resolved here")

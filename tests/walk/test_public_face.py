@@ -1,8 +1,10 @@
 """What anyone can see: the API's description, health, metrics, limits, the log's own routes."""
 
+import html
 import json
 from typing import Any
 
+import orjson
 import pytest
 from fastapi.openapi.utils import get_openapi
 
@@ -34,18 +36,44 @@ def test_every_route_is_described(described: dict[str, Any], the_house: House) -
             assert operation.get("tags"), f"{method} {path}"
 
 
-def test_the_routes_that_draw_have_examples_and_the_examples_work(described: dict[str, Any], the_house: House) -> None:
-    for path in ("/api/v1/model/generateImage", "/v1/images/generations"):
-        (content,) = described["paths"][path]["post"]["requestBody"]["content"].values()
+def test_every_route_with_a_body_has_examples_and_the_examples_work(
+    described: dict[str, Any], the_house: House
+) -> None:
+    # case R24
+    page = html.unescape(the_house.send("GET", "/docs", key=None).text)
+    ran = 0
+    for path, methods in described["paths"].items():
+        content = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None:
+            continue
         assert content["examples"], path
         for name, example in content["examples"].items():
-            body = dict(example["value"])
-            if name == "nested":
-                body["model"] = the_house.parts.dispatcher.models[0].id
-            got = the_house.send("POST", path, json=body)
+            assert orjson.dumps(example["value"], option=orjson.OPT_INDENT_2).decode() in page, name
+            got = the_house.send("POST", path.format(manifest_id="urn:c2pa:a"), json=example["value"])
             assert got.status_code == 200, (name, got.text)
             if path.startswith("/api"):
                 assert Native().wait(the_house, got.json()["id"]).outcome == "delivered"
+            ran += 1
+    assert ran >= 9
+
+
+def test_every_route_says_what_it_answers_how_it_refuses_and_who_may_ask(described: dict[str, Any]) -> None:
+    # case R24
+    assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            answers, where = operation["responses"], f"{method} {path}"
+            assert ("200" in answers) != path.endswith("/variations"), where
+            for kind, content in answers.get("200", {}).get("content", {}).items():
+                assert kind != "application/json" or "$ref" in content["schema"], where
+            assert all(answer["content"] for answer in answers.values()), where
+            assert ("401" in answers) == bool(operation.get("security")), where
+            if "401" in answers:
+                assert {"403", "429", "503"} <= set(answers), where
+            else:
+                assert path.startswith(("/c2pa", "/.well-known", "/files", "/health", "/metrics", "/v1/")), where
+    form = described["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"image", "mask", "prompt", "size", "n"} <= set(form["properties"])
 
 
 def test_the_documents_page_loads(the_house: House) -> None:
