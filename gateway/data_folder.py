@@ -1,5 +1,6 @@
 """The data folder: what a gateway keeps on disk, made on first use. Every secret is a file only its owner can read."""
 
+import logging
 import os
 import secrets
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from gateway.store.vault import Vault
 from provenance.key_files import read_passphrase
 
 _SECRET_BYTES = 32
+
+log = logging.getLogger("fluxgate.boot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def holds_gateway(path: Path) -> bool:
 def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder:
     """Opens the folder, making it, its database and its secrets where they are missing."""
     settings = settings or load_settings(path)
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _close_to_others(path)
     keys = path / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     engine = open_database(_database_url(path, settings))
@@ -83,6 +87,28 @@ def open_unchanged_folder(path: Path) -> DataFolder:
     """Opens the folder of a gateway for whoever only checks it: nothing is made, migrated or written."""
     settings = load_settings(path)
     return DataFolder(path, settings, open_unchanged(_database_url(path, settings)))
+
+
+def _close_to_others(path: Path) -> None:
+    """Only the owner gets into the folder, whatever the umask; what an earlier version left open below it is closed.
+
+    Below a folder that nobody else may enter nothing can have been opened to others since, so it is walked once.
+    Links are not followed: what they lead to is the operator's.
+    """
+    if not path.stat().st_mode & 0o077:
+        return
+    try:
+        for folder, _, files in os.walk(path, topdown=False):
+            for file in files:
+                _narrow(Path(folder, file), 0o600)
+            _narrow(Path(folder), 0o700)
+    except PermissionError:
+        log.warning("the data folder is another user's and open to others: only its owner should have access")
+
+
+def _narrow(path: Path, mode: int) -> None:
+    if not path.is_symlink() and path.stat().st_mode & 0o077:
+        path.chmod(mode)
 
 
 def _database_url(path: Path, settings: Settings) -> str:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes
 
 from gateway.data_folder import DataFolder
 from provenance.certificates import chain_pem, load_chain, make_development_ca, make_leaf
-from provenance.key_files import replace_secret, write_secret
+from provenance.key_files import private, replace_secret, write_private, write_secret
 from provenance.log.checkpoints import CheckpointSigner
 from provenance.log.ledger import Ledger
 from provenance.log.openings import Openings
@@ -61,7 +61,7 @@ class SigningFiles:
 @contextmanager
 def locked(keys: Path) -> Iterator[None]:
     """Excludes every other process and thread that changes or reads the signing files."""
-    with (keys / ".lock").open("ab") as lock:
+    with open(keys / ".lock", "ab", opener=private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -167,5 +167,5 @@ def log_signer(keys: Path, passphrase: bytes | None = None) -> CheckpointSigner:
     if not file.exists():
         CheckpointSigner.create(file, f"fluxgate-log-{secrets.token_hex(4)}", passphrase)
     signer = CheckpointSigner.load(file, passphrase)
-    (keys / "log.vkey").write_text(signer.key.vkey + "\n", "ascii")
+    write_private(keys / "log.vkey", f"{signer.key.vkey}\n".encode("ascii"))
     return signer

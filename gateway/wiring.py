@@ -185,6 +185,11 @@ def wire(folder: DataFolder) -> Parts:
 def _policy(name: str, settings: Settings) -> Policy:
     policy = load_policy(name)
     contact = policy.appeal.contact or settings.appeal_contact
+    if not contact:
+        log.warning(
+            "policy %s names no contact for appeals, and appeal_contact is empty: refusals do not say whom to turn to",
+            policy.name,
+        )
     return replace(policy, appeal=replace(policy.appeal, contact=contact))
 
 

@@ -8,6 +8,7 @@ configuration and tokenizer. It is the SHA-256 of the lines `sha256sum` prints f
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -220,5 +221,6 @@ def _read_cache(cache: Path | None) -> dict[str, list[Any]]:
 def _write_cache(cache: Path, entries: Mapping[str, list[Any]]) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(".partial")
-    partial.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
+    with open(partial, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        json.dump(entries, file, indent=1, sort_keys=True)
     partial.replace(cache)

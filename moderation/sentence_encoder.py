@@ -3,10 +3,13 @@
 Owns the onnxruntime session. The torch network it was made from is `moderation/semantic/network.py`.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the library is loaded; without it, it calls home
 import onnxruntime
 
 from moderation.errors import PartUnusable

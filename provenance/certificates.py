@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from provenance.errors import CertificateProblem
-from provenance.key_files import key_pem, load_key, write_secret
+from provenance.key_files import key_pem, load_key, write_private, write_secret
 
 CLAIM_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 """c2pa-kp-claimSigning."""
@@ -47,7 +47,7 @@ def make_development_ca(
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _root(organisation, key, now)
     write_secret(key_path, key_pem(key, passphrase))
-    certificate_path.write_bytes(_pem(certificate))
+    write_private(certificate_path, _pem(certificate))
 
 
 def make_leaf(
@@ -71,7 +71,7 @@ def make_leaf(
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _leaf(organisation, key, issuer, issuer_key, now, LEAF_DAYS)
     write_secret(key_path, key_pem(key, passphrase))
-    chain_path.write_bytes(_pem(certificate) + _pem(issuer))
+    write_private(chain_path, _pem(certificate) + _pem(issuer))
 
 
 def throwaway_chain(now: datetime) -> tuple[ec.EllipticCurvePrivateKey, str, str]:

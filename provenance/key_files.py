@@ -86,6 +86,17 @@ def write_secret(path: Path, content: bytes) -> None:
         os.fsync(out.fileno())
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """A file of mode 0600 whatever the umask, in place of what is there: for what is no secret in a private folder."""
+    with open(path, "wb", opener=private) as out:
+        out.write(content)
+
+
+def private(path: str, flags: int) -> int:
+    """An `opener` for `open`: a file that it makes is its owner's alone."""
+    return os.open(path, flags, 0o600)
+
+
 def replace_secret(path: Path, content: bytes) -> None:
     """`write_secret` in place of what is there: whoever opens `path` finds the old file or the new one, whole."""
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")

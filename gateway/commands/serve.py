@@ -7,6 +7,7 @@ import typer
 
 from gateway.commands.options import DEFAULT_DATA_DIR, DataDir
 from gateway.settings import load_settings
+from gateway.silence import keep_within
 
 
 def serve_command(
@@ -24,6 +25,7 @@ def serve_command(
 
     Every other setting stands in DATA_DIR/fluxgate.toml or in FLUXGATE_… variables; see the README's table.
     """
+    keep_within(data_dir)  # before torch is imported
     from gateway.server import serve
     from gateway.telemetry import configure_logging
 

@@ -1,7 +1,9 @@
 """Stores files by name through fsspec: a local folder by default, `s3://…` and others by URL."""
 
+import os
 import re
 import uuid
+from pathlib import Path
 
 import fsspec
 
@@ -32,8 +34,11 @@ class Blobs:
         """All or nothing: on a local disk the bytes are written beside and renamed. Raises `BlobsUnavailable`."""
         path = self._path(name)
         try:
-            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             beside = f"{path}.{uuid.uuid4().hex}.part" if self._local else path
+            if self._local:
+                _make_private(beside, self._root)
+            else:
+                self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             try:
                 self._fs.pipe_file(beside, data)
                 if self._local:
@@ -72,3 +77,10 @@ class Blobs:
             return
         except Exception as failure:
             raise BlobsUnavailable("the blob store did not remove a file") from failure
+
+
+def _make_private(path: str, root: str) -> None:
+    """An empty file that only its owner can read, whatever the umask, and the folders below `root` that it needs."""
+    for folder in (root, path.rsplit("/", 1)[0]):
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))

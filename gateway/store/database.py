@@ -1,5 +1,6 @@
 """Opens the one database (SQLite in WAL mode, or PostgreSQL) and brings its tables up to date."""
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +26,9 @@ def open_database(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_size=16, max_overflow=16, pool_pre_ping=True)
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its write-ahead log and index the permissions of the database.
+        os.close(os.open(parsed.database, os.O_RDWR | os.O_CREAT, 0o600))
     engine = create_engine(
         parsed,
         pool_size=16,
