@@ -159,6 +159,8 @@ class Native:
             safety_identifier: Annotated[str | None, Form(description="as in `generateImage`")] = None,
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
+            if (number := len((await request.form()).getlist("file"))) > 1:
+                raise BadRequest("file", f"takes one file; got {number}", "Send each file with a request of its own")
             await desk.not_suspended(who, desk.end_user(request, who, safety_identifier))
             if purpose == "mask":
                 row = await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")

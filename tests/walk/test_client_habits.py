@@ -123,6 +123,15 @@ def test_too_many_references_are_told_how_many_are_taken(house: House) -> None:
     assert "16" in got.json()["error"]["message"]
 
 
+def test_an_upload_of_several_files_keeps_none_of_them(house: House) -> None:
+    # case R7
+    before = house.written()
+    got = house.send("POST", UPLOAD, files=[("file", (f"{number}.png", png())) for number in range(16)])
+    assert (got.status_code, got.json()["error"]["field"]) == (422, "file")
+    assert "takes one file; got 16" in got.json()["error"]["message"]
+    assert house.written() == before
+
+
 # -- one image: case R18 -----------------------------------------------------------------------------------------------
 
 
