@@ -24,7 +24,7 @@ from gateway.commands.registers import registers_app
 from gateway.commands.retries import retries_app
 from gateway.commands.serve import serve_command
 from gateway.commands.train_probe import train_probe
-from gateway.commands.verify import verify_command
+from gateway.commands.verify import VerifyCommand, verify_command
 from gateway.commands.watermark import watermark_app
 from gateway.version import SYSTEM, SYSTEM_VERSION
 
@@ -39,7 +39,7 @@ app = typer.Typer(
 app.command("serve")(serve_command)
 app.command("demo")(demo)
 app.command("generate")(generate)
-app.command("verify")(verify_command)
+app.command("verify", cls=VerifyCommand)(verify_command)
 app.add_typer(log_app, name="log")
 app.add_typer(keys_app, name="keys")
 app.add_typer(policy_app, name="policy")

@@ -57,7 +57,9 @@ class Input(LabelFields, WireBody):
     palette: list[str] = Field([], description="colours to draw in, such as #c81e1e; applied after drawing")
     upscale: int = Field(1, description="1, 2 or 4 times the width and the height, by interpolation")
     output_format: str = Field("png", description="png, jpeg, webp, avif or tiff")
-    output_quality: int = Field(92, description="1 to 100, for jpeg, webp and avif")
+    output_quality: int = Field(
+        92, description="1 to 100, for jpeg, webp and avif; raised as far as the watermark needs, see the prediction"
+    )
     safety_tolerance: int | None = Field(
         None, description="0, the strictest, to 6; above 2 as far as you were granted it; the floor is out of its reach"
     )

@@ -186,6 +186,12 @@ def test_what_cannot_be_opened_besides_the_picture_is_no_verdict_either(
 
 
 # case V1
+@pytest.mark.parametrize("arguments", [[], ["--no-such-option", "a.png"], ["a.png", "--processes", "none"]])
+def test_a_command_line_that_cannot_be_understood_is_no_verdict(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["verify", *arguments]).exit_code == 3
+
+
+# case V1
 def test_a_checking_process_that_is_killed_leaves_its_files_uncheckable(
     operator: Gateway, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import io
 import struct
 from collections.abc import Callable
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from provenance.claims import MediaType
 from provenance.encoding import encode
@@ -13,6 +13,7 @@ from provenance.watermarkers import Pixels
 from tests.provenance.pictures import make_picture
 
 _UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.4, A.5.1
+_TAG = 0xCD41  # C2PA 2.4, A.3.4
 _SEGMENT = 65_000
 
 
@@ -53,7 +54,10 @@ def _avif(pixels: Pixels, store: bytes) -> bytes:
 
 def _tiff(pixels: Pixels, store: bytes) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "TIFF", tiffinfo={0xCD41: store})
+    fields = TiffImagePlugin.ImageFileDirectory_v2()
+    fields[_TAG] = store
+    fields.tagtype[_TAG] = 7  # UNDEFINED: c2pa does not look at others
+    Image.fromarray(pixels).save(out, "TIFF", tiffinfo=fields)
     return out.getvalue()
 
 
