@@ -64,7 +64,8 @@ def mark_and_encode(watermarker: Watermarker, pixels: Pixels, claim: Claim) -> M
             if strength == gentlest:  # which climbs to every strength that the part permits
                 raise
             return None
-        decoded = decode_own(data, media_type)
+        # Of a lossless file these are the same; `sealing` compares them with what the finished file decodes to.
+        decoded = marked(strength) if lossless else decode_own(data, media_type)
         if not carries(watermarker, decoded, claim):
             return None
         return Marked(marked(strength), data, decoded, None if lossless else quality)

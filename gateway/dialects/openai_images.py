@@ -54,7 +54,9 @@ class GenerationBody(LabelFields, WireBody):
         "auto", description="`low`: as softly as you were granted, if at all; the floor is out of its reach"
     )
     output_format: str = "png"
-    output_compression: int = Field(92, ge=0, le=100, description="for jpeg, webp and avif; raised as far as the watermark needs")
+    output_compression: int = Field(
+        92, ge=0, le=100, description="of jpeg, webp, avif; raised if the watermark needs it"
+    )
     response_format: Literal["b64_json", "url"] = "b64_json"
     stream: Literal[False] = False
     partial_images: Literal[0] = 0
