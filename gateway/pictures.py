@@ -7,7 +7,9 @@ that whoever takes over a job finds, by its files, the manifests it left.
 import asyncio
 import logging
 import re
+import secrets
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row
@@ -59,6 +61,21 @@ class Pictures:
         except BlobsUnavailable:
             self._remove(job_id, (_manifest(digest), file))
             raise
+
+    @property
+    def local_folder(self) -> Path | None:
+        """Where they lie, if on a disk of this machine."""
+        return self._blobs.local_folder
+
+    def try_store(self) -> None:
+        """Writes, reads and removes a small file. Raises `BlobsUnavailable` or `BlobMissing`."""
+        name, data = f"health/ready-{secrets.token_hex(8)}", secrets.token_bytes(1024)
+        self._blobs.write(name, data)
+        try:
+            if self._blobs.read(name) != data:
+                raise BlobsUnavailable("the blob store gives back something else than it took")
+        finally:
+            self._blobs.remove(name)
 
     def file(self, job_id: str, image: Named) -> bytes:
         """The file, byte for byte as signed. Raises `BlobMissing` or `BlobsUnavailable`."""

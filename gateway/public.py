@@ -18,6 +18,7 @@ from gateway.labelling import describe_labels
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.problems import Problem
 from gateway.public_answers import ANSWERS, PROBLEM
+from gateway.readiness import Readiness
 from gateway.signers import describe_certificate, describe_timestamps
 from gateway.statements import decision_id
 from gateway.store.database import reading
@@ -59,6 +60,7 @@ class Public:
         """All of them."""
         parts = desk.parts
         router = APIRouter(route_class=speaking(self))
+        readiness = Readiness(parts)
 
         @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
         @public()
@@ -159,7 +161,7 @@ class Public:
         @router.get("/health/ready", tags=["health"], summary="Pictures can be made now")
         @public()
         async def ready() -> Response:
-            lacks = [name for name, there in (("engine", parts.dispatcher.ready),) if not there]
+            lacks = await readiness.missing()
             return _json({"status": "not ready" if lacks else "ok", "waiting_for": lacks}, 503 if lacks else 200)
 
         @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")

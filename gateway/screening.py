@@ -72,6 +72,10 @@ class Screening:
         joined = self.read(" ".join((*before, text)))
         return (*findings, *(replace(finding, facts=(*finding.facts, fact)) for finding in joined))
 
+    def look(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
+        """As `image`, for callers without an event loop; blocks."""
+        return self._look(pixels, stage)
+
     def _look(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
         findings = screening.screen_image(
             self._looking_at(stage), pixels, stage, timeout_seconds=self._image_seconds, pool=self._classifiers

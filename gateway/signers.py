@@ -81,6 +81,13 @@ class CurrentSigner:
         """See `ManifestSigner.sign`. Raises `SigningFailed`, also if what is in place cannot sign or is revoked."""
         return self._current().sign(definition, media_type, data, ingredients, detached)
 
+    def try_key(self) -> None:
+        """Signs a few bytes that mean nothing. Raises `SigningFailed`, or what the key's service raises."""
+        signer = self._current()
+        if self.seconds_left <= 0:
+            raise SigningFailed("The signing certificate has ended.")
+        signer.try_key()
+
     @property
     def leaf(self) -> x509.Certificate:
         """The certificate in use."""

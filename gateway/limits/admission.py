@@ -97,6 +97,16 @@ class Limits:
         self._budgets.refund(who.tenant, milli, now)
         self._owe(who.tenant, now, -milli)
 
+    async def answers(self, seconds: float) -> bool:
+        """Whether Redis answers in time; True if nothing is counted there."""
+        if self._shared is None:
+            return True
+        try:
+            await asyncio.wait_for(self._shared.ping(), seconds)
+        except (SharedCountGone, TimeoutError):
+            return False
+        return True
+
     def headers(self, *states: RateState) -> dict[str, str]:
         """Response headers: see `gateway/limits/headers.py`."""
         return limit_headers(*states)

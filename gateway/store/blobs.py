@@ -25,6 +25,11 @@ class Blobs:
         self._fs, self._root = fsspec.core.url_to_fs(url)
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
+    @property
+    def local_folder(self) -> Path | None:
+        """The folder, if it is on a disk of this machine."""
+        return Path(self._root) if self._local else None
+
     def _path(self, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError("blob name is not of the form folder/name.ext")
