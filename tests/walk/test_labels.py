@@ -119,7 +119,7 @@ def test_what_labels_there_are_stands_in_health(house: House, strict: FastAPI) -
 )
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("visible_label", "invisible"), ("label_corner", "middle"), ("label_language", "tlh"), ("label_language", "")],
+    [("visible_label", "invisible"), ("label_corner", "middle"), ("label_language", "tlh")],
 )
 def test_a_label_that_is_none_is_refused_with_its_field(
     house: House, route: str, size: dict[str, str], field: str, value: str
