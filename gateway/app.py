@@ -1,6 +1,7 @@
 """The FastAPI app from parts: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,6 +39,8 @@ The mark in a picture does not discharge a deployer's own duty to label deep fak
 """
 
 
+log = logging.getLogger("fluxgate.boot")
+
 _UNROUTED = {
     404: ("not_found", "Not found", "There is no such route."),
     405: ("method_not_allowed", "Method not allowed", "This route does not take this method."),
@@ -63,6 +66,7 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        log.info("loading the model")
         await parts.dispatcher.start()
         await jobs.start()
         keeping = asyncio.create_task(parts.moderation_log.keep())

@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request
 from sqlalchemy import Row, select
 
+from gateway import telemetry
 from gateway.addresses import public_base
 from gateway.auth.end_users import checked_end_user
 from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope, sends_a_key
@@ -245,6 +246,7 @@ class Desk:
         languages = self.parts.sealing.labelling.languages
         if wish.label_language not in (None, *languages):
             raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(languages)}")
+        telemetry.entry_will_have(request.id)
         return request
 
     def complete_all(

@@ -77,6 +77,7 @@ class Case:
         self.alongside: tuple[Executable, ...] = ()
         self.afterwards: tuple[Callable[[], None], ...] = ()
         self.second_stage: dict[str, str] = {}
+        self.laps = telemetry.Laps()
 
     @property
     def tolerance(self) -> dict[str, int] | None:
@@ -94,6 +95,7 @@ class Case:
         if stage is Stage.PROMPT:
             self.second_stage = second_stage(findings)
         self.stage = stage
+        self.laps.end("image" if stage is Stage.OUTPUT_IMAGE else "prompt")
         assurance = int(self.who.assurance)
         self.join(evaluate(self.policy, findings, stage=stage, assurance=assurance, pictures=pictures))
 
@@ -191,6 +193,7 @@ class Records:
         rendering: Rendering | None = None,
         **facts: Any,
     ) -> Receipt:
+        case.laps.end("sealing" if sealed is not None else "deciding")
         now = self._clock()
         salt = secrets.token_bytes(SALT_BYTES)
         entry = Entry(
@@ -231,7 +234,21 @@ class Records:
         receipt = await loop.run_in_executor(self._pool, lambda: self._ledger.record(entry, alongside, salt=salt))
         for call in case.afterwards:
             call()
-        telemetry.OUTCOMES.labels(outcome.value, case.request.dialect).inc()
+        case.laps.end("recording")
+        held = outcome in (entries.Outcome.HELD, entries.Outcome.REFUSED)
+        telemetry.request_ended(
+            request_id=case.request.id,
+            outcome=outcome.value,
+            dialect=case.request.dialect,
+            stage=case.stage.value,
+            stops=[
+                (reason.category, reason.stage.value)
+                for reason in case.decision.reasons
+                if held and reason.verdict is case.decision.verdict
+            ],
+            failure=facts.get("failure"),
+            seconds=case.laps.seconds | ({} if rendering is None else {"engine": rendering.seconds}),
+        )
         return receipt
 
     def close(self) -> None:

@@ -2,7 +2,10 @@
 
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 
 import orjson
@@ -24,9 +27,77 @@ TIMESTAMPS = Gauge("fluxgate_timestamps", "Signatures of this process by time-st
 CERTIFICATE_SECONDS_LEFT = Gauge(
     "fluxgate_certificate_seconds_left", "Seconds until the signing certificate ends.", registry=REGISTRY
 )
+STOPS = Counter(
+    "fluxgate_stops_total",
+    "Held and refused requests, by every category and stage that a deciding rule named.",
+    ["outcome", "category", "stage"],
+    registry=REGISTRY,
+)
+STAGE_SECONDS = Histogram(
+    "fluxgate_stage_seconds",
+    "Time of a request by stage: prompt and image until each was decided on (engine: of that, on the device), sealing, "
+    "recording.",
+    ["stage"],
+    registry=REGISTRY,
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
+)
 RETRIES = Counter("fluxgate_retries_total", "Steps that asking again led to.", ["step"], registry=REGISTRY)
 CHECKS = Counter("fluxgate_checks_total", "Checks of files from anybody.", ["result"], registry=REGISTRY)
 LOG_SIZE = Gauge("fluxgate_log_size", "Entries in the transparency log.", registry=REGISTRY)
+
+
+REQUEST_IDS: ContextVar[list[str]] = ContextVar("REQUEST_IDS")
+"""The ids that an HTTP request's entries have in the log; `Envelope` makes the list, the desk adds to it."""
+
+_requests = logging.getLogger("fluxgate.requests")
+
+
+def entry_will_have(request_id: str) -> None:
+    """Makes `request_id` the `x-request-id` of the answer that is being made, if one is."""
+    REQUEST_IDS.get([]).append(request_id)
+
+
+class Laps:
+    """How long each stage of one request took, in seconds. A stage ends where the next one begins."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def end(self, stage: str) -> None:
+        """Ends `stage`, which began where the last one ended."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+
+def request_ended(
+    *,
+    request_id: str,
+    outcome: str,
+    dialect: str,
+    stage: str,
+    stops: Iterable[tuple[str, str]],
+    failure: str | None,
+    seconds: dict[str, float],
+) -> None:
+    """Counts a request that has its entry, and writes one line about it. `stops`: category and stage of each reason."""
+    OUTCOMES.labels(outcome, dialect).inc()
+    stopped = sorted(set(stops))
+    for category, where in stopped:
+        STOPS.labels(outcome, category, where).inc()
+    for name, took in seconds.items():
+        STAGE_SECONDS.labels(name).observe(took)
+    said: dict[str, Any] = {
+        "request_id": request_id,
+        "outcome": outcome,
+        "dialect": dialect,
+        "stage": stage,
+        "categories": sorted({category for category, _ in stopped}),
+        "failure": failure,
+        "seconds": {name: round(took, 4) for name, took in seconds.items()},
+    }
+    _requests.info("request ended", extra={"fields": said})
 
 
 class JsonLines(logging.Formatter):
@@ -38,6 +109,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__

@@ -105,17 +105,20 @@ def wire(folder: DataFolder) -> Parts:
     policy = _policy(settings.policy_name, settings)
     canary = _policy(settings.canary_policy, settings) if settings.canary_policy else None
     book = rulebook(policy, settings.overlays, canary, settings.canary_share, settings.jurisdictions)
+    log.info("loading the classifiers of policy %s", policy.name)
     screening = screening_of(settings, policy, book.readings)
     # 2. What a policy rules on, somebody must look at.
     check_coverage(policy, screening)
     for own in book.others:
         refuse_uncovered(own, screening)
     # 3. The engine.
+    log.info("preparing engine %s with model %s", settings.engine, settings.model)
     dispatcher = Dispatcher(
         build_part("engines", settings.engine, _engine_options(folder)),
         queue_size=settings.queue_size,
         render_timeout_seconds=settings.render_timeout_seconds,
     )
+    log.info("opening the log and the signing certificate")
     # 4. The log, where it also stands which certificates are revoked.
     ledger = open_ledger(folder)
     # 5. Marks and signatures, and what is written with them.

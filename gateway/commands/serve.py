@@ -1,5 +1,6 @@
 """`fluxgate serve`: the gateway itself."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,13 @@ def serve_command(
     Every other setting stands in DATA_DIR/fluxgate.toml or in FLUXGATE_… variables; see the README's table.
     """
     keep_within(data_dir)  # before torch is imported
-    from gateway.server import serve
     from gateway.telemetry import configure_logging
 
     configure_logging()
+    log = logging.getLogger("fluxgate.boot")
+    log.info("starting on data folder %s: loading libraries", data_dir)
+    from gateway.server import serve
+
     overrides = {"host": host, "port": port, "model": model, "policy": policy, "provider": provider}
     settings = load_settings(Path(data_dir), overrides)
 
