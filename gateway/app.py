@@ -69,10 +69,11 @@ def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAP
         log.info("loading the model")
         await parts.dispatcher.start()
         await jobs.start()
-        keeping = asyncio.create_task(parts.moderation_log.keep())
+        keeping = [asyncio.create_task(parts.moderation_log.keep()), asyncio.create_task(parts.uploads.keep())]
         yield
-        keeping.cancel()
-        await asyncio.wait([keeping])
+        for task in keeping:
+            task.cancel()
+        await asyncio.wait(keeping)
         await jobs.close()
         await parts.close()
 

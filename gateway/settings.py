@@ -209,6 +209,12 @@ class Settings(_Frozen):
     image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")
     render_timeout_seconds: float = Field(600, gt=0, description="a drawing that takes longer is stopped")
     link_ttl_seconds: int = Field(3600, ge=1, description="how long a link to a picture works")
+    upload_ttl_seconds: int = Field(
+        86_400, ge=60, description="how long an image that was sent in can be used; then it is deleted"
+    )
+    max_stored_upload_bytes: int = Field(
+        20_000_000_000, ge=1024, description="images sent in that are kept for one tenant at once, in bytes"
+    )
     max_upload_bytes: int = Field(20_000_000, ge=1024, description="largest file taken from a caller")
     max_upload_pixels: int = Field(25_000_000, ge=65536, description="largest picture taken from a caller, in pixels")
     max_prompt_characters: int = Field(4000, ge=1, description="longest prompt")

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import logging
+import math
 import secrets
 from base64 import b32encode
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from pathlib import PurePath
 from typing import cast
 
 import numpy as np
-from sqlalchemy import Engine, Row, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
@@ -22,7 +24,7 @@ from gateway.pictures import EXTENSIONS
 from gateway.rulebook import Rulebook
 from gateway.screening import Screening
 from gateway.statements import only_unanswered, state
-from gateway.store.blobs import Blobs
+from gateway.store.blobs import Blobs, BlobsUnavailable
 from gateway.store.database import reading
 from gateway.store.schema import uploads
 from gateway.version import SYSTEM_VERSION
@@ -37,6 +39,11 @@ from provenance.foreign_marks import ForeignMarks
 from provenance.headers import read_header
 from provenance.log import entries
 from provenance.log.ledger import Ledger
+
+log = logging.getLogger("fluxgate.uploads")
+
+IN_WORK_SECONDS = 3600.0
+"""An expired upload stays so much longer for the jobs that were accepted with it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +97,9 @@ class Uploads:
         limits: Limits,
         clock: Callable[[], datetime],
         foreign: tuple[ForeignMarks, ...] = (),
+        *,
+        ttl_seconds: float,
+        quota_bytes: int,
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -100,6 +110,8 @@ class Uploads:
         self.limits = limits
         self._clock = clock
         self._foreign = foreign
+        self._ttl_seconds = ttl_seconds
+        self._quota_bytes = quota_bytes
 
     async def take(self, who: Principal, data: bytes, file_name: str) -> Taken:
         """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered.
@@ -188,11 +200,43 @@ class Uploads:
         self._blobs.write(name, data)
         try:
             with self._engine.begin() as connection:
+                self._refuse_beyond_quota(connection, who.tenant, len(data))
                 connection.execute(insert(uploads).values(row))
                 return connection.execute(select(uploads).where(uploads.c.id == upload_id)).one()
-        except SQLAlchemyError:
+        except (SQLAlchemyError, BadRequest):
             self._blobs.remove(name)
             raise
+
+    def _refuse_beyond_quota(self, connection: Connection, tenant: str, size: int) -> None:
+        """Raises `BadRequest` if the tenant would have more kept here than may be."""
+        kept = select(func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.tenant == tenant)
+        if connection.execute(kept).scalar_one() + size > self._quota_bytes:
+            hours = math.ceil((self._ttl_seconds + IN_WORK_SECONDS) / 3600)
+            problem = f"does not fit: at most {self._quota_bytes} bytes of images are kept for you at once"
+            raise BadRequest("file", problem, f"Wait: each is deleted after {hours} hours")
+
+    async def keep(self) -> None:
+        """Deletes what has expired, every minute, until it is cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.delete_expired)
+            except (SQLAlchemyError, BlobsUnavailable) as failure:
+                log.warning("expired uploads could not be deleted: %s", type(failure).__name__)
+            await asyncio.sleep(60)
+
+    def delete_expired(self) -> None:
+        """Deletes expired files, then their rows; blocks. What was made from them keeps its entry and its manifest."""
+        over = uploads.c.created_at < self._clock().timestamp() - self._ttl_seconds - IN_WORK_SECONDS
+        query = select(uploads.c.id, uploads.c.media_type).where(over).limit(100)
+        while True:
+            with reading(self._engine).connect() as connection:
+                rows = connection.execute(query).all()
+            for row in rows:
+                self._blobs.remove(blob_name(row.id, row.media_type))
+            if not rows:
+                return
+            with self._engine.begin() as connection:
+                connection.execute(delete(uploads).where(uploads.c.id.in_([row.id for row in rows])))
 
     async def open(self, request: ImageRequest, tenant: str) -> Sent:
         """The request's pictures, decoded anew. Raises `NotFound`, or what the blob store and the decoder raise."""
@@ -217,11 +261,13 @@ class Uploads:
         return OpenedUpload(source, decode(source.data, self.limits), findings)
 
     def _source(self, upload_id: str, tenant: str) -> Source:
-        row = self.row(upload_id, tenant)
+        row = self.row(upload_id, tenant, in_work=True)
         return Source(self._blobs.read(blob_name(row.id, row.media_type)), row.media_type)
 
-    def row(self, upload_id: str, tenant: str | None = None) -> Row[tuple[object, ...]]:
-        """What is known of an upload; `tenant` None is for whoever holds a signed link. Raises `NotFound`."""
+    def row(self, upload_id: str, tenant: str | None = None, *, in_work: bool = False) -> Row[tuple[object, ...]]:
+        """What is known of an upload; `tenant` None is for whoever holds a signed link. Raises `NotFound`, also for one
+        that has expired, unless a job that was accepted before is `in_work` on it.
+        """
         if not upload_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
             raise NotFound("upload")
         query = select(uploads).where(uploads.c.id == upload_id)
@@ -229,7 +275,7 @@ class Uploads:
             query = query.where(uploads.c.tenant == tenant)
         with reading(self._engine).connect() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
+        if row is None or (not in_work and row.created_at < self._clock().timestamp() - self._ttl_seconds):
             raise NotFound("upload")
         return row
 

@@ -175,6 +175,8 @@ def wire(folder: DataFolder) -> Parts:
             file_limits,
             _now,
             foreign,
+            ttl_seconds=settings.upload_ttl_seconds,
+            quota_bytes=settings.max_stored_upload_bytes,
         ),
         engine=folder.engine,
         vault=folder.vault,

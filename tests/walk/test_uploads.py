@@ -1,8 +1,10 @@
 """Pictures sent in pass the same stations as pictures drawn; one that is not taken leaves reasons and an entry."""
 
+import asyncio
 import hashlib
 import io
 import json
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from diffusers.pipelines.stable_diffusion_xl.watermark import WATERMARK_BITS
 from imwatermark import WatermarkEncoder
 from PIL import Image, ImageFilter
 
+from gateway.errors import NotFound
 from tests.walk import independent
 from tests.walk.dialogues import Native
 from tests.walk.house import HARMLESS, SIZE, House, walk_settings
@@ -102,3 +105,38 @@ def test_a_listed_file_is_stopped_by_its_digest_also_when_it_is_listed_after_it_
         assert Native().wait(house, started["id"]).outcome == "refused", "what was taken in before is looked at again"
     finally:
         house.close()
+
+
+def test_an_upload_expires_and_is_deleted_but_not_under_a_job_that_works_on_it(house: House) -> None:
+    # case S15
+    sent = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("a.png", a_picture(), "image/png")})
+    assert sent.status_code == 200, sent.text
+    (row,) = house.rows("select * from uploads order by created_at desc limit 1")
+    uploads = house.parts.uploads
+    own_clock = uploads._clock
+    try:
+        for hours, usable, kept in ((23.5, True, True), (24.5, False, True), (25.5, False, False)):
+            uploads._clock = lambda hours=hours: own_clock() + timedelta(hours=hours)
+            house.run(asyncio.to_thread(uploads.delete_expired))
+            assert bool(house.rows("select id from uploads where id = ?", row["id"])) is kept
+            assert any(row["id"] in name for name in house.blobs()) is kept
+            if not usable:
+                with pytest.raises(NotFound):
+                    uploads.row(row["id"], "acme")
+            if kept:
+                assert uploads.row(row["id"], "acme", in_work=True).id == row["id"]
+    finally:
+        uploads._clock = own_clock
+
+
+def test_what_a_tenant_keeps_here_is_bounded(house: House) -> None:
+    # case S15
+    uploads, before = house.parts.uploads, house.written()
+    quota, uploads._quota_bytes = uploads._quota_bytes, 10
+    try:
+        refused = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("a.png", a_picture(), "image/png")})
+    finally:
+        uploads._quota_bytes = quota
+    assert refused.status_code == 422, refused.text
+    assert "kept for you" in refused.text
+    assert house.written() == before
