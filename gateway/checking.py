@@ -103,9 +103,9 @@ def main(descriptor: int) -> None:
     parent.send_bytes(b'{"ready":true}')
     with contextlib.suppress(EOFError):  # the gateway is gone
         while True:
-            kind, data, more = parent.recv()
+            kind, more = parent.recv()
             _allow_cpu(setup.cpu_seconds)
-            parent.send_bytes(orjson.dumps(_answer(verifier, kind, data, more)))
+            parent.send_bytes(orjson.dumps(_answer(verifier, kind, parent.recv_bytes(), more)))
 
 
 def verifier_of(setup: CheckerSetup, records: Records) -> Verifier:

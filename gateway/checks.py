@@ -187,7 +187,8 @@ class _Process:
         self.checks += 1
         deadline = time.monotonic() + self._seconds
         try:
-            self._connection.send((kind, data, more))
+            self._connection.send((kind, more))
+            self._connection.send_bytes(data)  # not pickled: that would be a copy of it
             while True:
                 said = self._received(deadline - time.monotonic())
                 if "ask" not in said:

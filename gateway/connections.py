@@ -19,6 +19,8 @@ _GRACE_SECONDS: Final = 5.0  # the answer to a slow body is given within the app
 _MOST_PIPELINED: Final = 8
 _FREE_CHUNKS: Final = 256
 _LEAST_CHUNK_BYTES: Final = 512  # of a chunked body, on average, beyond the first chunks: each one costs a callback
+_PIECE_BYTES: Final = 128 * 1024
+_PAUSE_SECONDS: Final = 0.02
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -96,7 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._waiting_bytes = 0  # received since the last complete head or message
         self._head_bytes = 0
-        self._chunks = self._body_bytes = 0
+        self._chunks = self._body_bytes = self._thrown = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
@@ -158,14 +160,29 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self.cycle.response_complete and self._body_bytes > self.max_body_bytes:
-            self._refuse(413)
+        if self.cycle.response_complete:
+            self._throw_away(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_body, self._waiting_bytes = False, 0
         self._arm(self.options.idle_timeout_seconds if self.cycle.response_complete else None)
         super().on_message_complete()
+
+    def _throw_away(self, count: int) -> None:
+        """What is left of an answered request, with a pause after each piece: read as fast as it comes, fifty such
+        bodies keep the event loop from everybody else for a second."""
+        if self._body_bytes > self.max_body_bytes:
+            self._refuse(413)
+        self._thrown += count
+        if self._thrown >= _PIECE_BYTES and not self.flow.read_paused:
+            self._thrown = 0
+            self.flow.pause_reading()
+            self.loop.call_later(_PAUSE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
         """What the parser raised, also our own refusals within it, as an answer."""

@@ -42,8 +42,8 @@ FILES: Final = Size(64 * 1024, 1)
 """A form or a bare file; all files of one request together are at most `max_upload_bytes`."""
 
 _MEMORY: Final = Size(4_000_000, 8)
-_PUBLIC_MEMORY: Final = Size(4_000_000, 2)
-"""Bodies of all requests at once, with a key and without: two of the largest without."""
+_PUBLIC_MEMORY: Final = Size(4_000_000, 1)
+"""Bodies of all requests at once, with a key and without: one of the largest without, or several usual images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,8 +105,9 @@ class Public:
             file: Annotated[UploadFile, File()],
             manifest: Annotated[UploadFile | None, File(description="a manifest kept beside the file")] = None,
         ) -> Response:
-            beside = await manifest.read() if manifest else None
-            return _json(await parts.checks.verify(await file.read(), beside))
+            data, beside = await file.read(), await manifest.read() if manifest else None
+            await file.close()  # the form's own copy is not needed while this waits
+            return _json(await parts.checks.verify(data, beside))
 
         @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
         async def reasons(request: Request, decision: str) -> Response:

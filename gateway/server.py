@@ -1,5 +1,7 @@
 """Runs the app in uvicorn: binds first, so that a taken port is an error before anything is built."""
 
+import ctypes
+import gc
 import math
 import resource
 import socket
@@ -38,6 +40,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     app = build_app(wire(open_data_folder(settings.data_dir, settings)))
+    gc.freeze()  # what is built by now stays: the collector would walk over all of it, again and again
+    _keep_large_blocks_apart()
     _allow_files(settings.intake.connections)
     server = _Announcing(server_config(app, settings))
     server.ready = lambda: announce(url)
@@ -59,6 +63,18 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         access_log=False,
         timeout_graceful_shutdown=20,
     )
+
+
+def _keep_large_blocks_apart() -> None:
+    """Has glibc give large blocks, such as bodies, back to the system when they are freed. By itself it soon keeps all
+    up to 32 MB, and what lies between smaller ones for good."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_LARGE_BLOCK_BYTES = 4 << 20
 
 
 def _allow_files(connections: int) -> None:

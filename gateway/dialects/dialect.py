@@ -104,6 +104,7 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
 def refusal(dialect: Dialect, failure: Exception, request: Request) -> Response:
     """The answer to an exception, in the dialect's shape."""
     problem = problem_of(_translated(failure))
+    _let_go(failure)
     if problem.status >= 500:
         request.state.failure = failure  # for the access log: its type, never its words
     response = dialect.problem(problem, request)
@@ -114,6 +115,14 @@ def refusal(dialect: Dialect, failure: Exception, request: Request) -> Response:
     if isinstance(failure, LimitReached):
         response.headers.update(limit_headers(failure.state))
     return response
+
+
+def _let_go(failure: BaseException | None) -> None:
+    """Frees what a foreseen failure holds: its traceback keeps the frames, and they the body, in a cycle that only the
+    garbage collector ends, long after the body's memory was counted as free."""
+    while isinstance(failure, GatewayError | HTTPException | RequestValidationError):
+        failure.__traceback__ = None
+        failure = failure.__cause__ or failure.__context__
 
 
 def _translated(failure: Exception) -> Exception:
