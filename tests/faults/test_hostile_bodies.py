@@ -9,6 +9,8 @@ from tests.faults.hostile import Cost, children, measure, resident, twelve_at_on
 from tests.walk import switched_parts
 from tests.walk.server_process import Server, serving
 
+pytestmark = pytest.mark.slow
+
 MOST_MEGABYTES = 150
 REFUSED = {"401", "413", "422", "400", "415", "429", "503", "408"}
 
@@ -48,6 +50,5 @@ def test_twelve_costly_checks_at_once_leave_the_server_small(server: Server) -> 
 
 
 # case S1
-@pytest.mark.slow
 def test_a_thousand_hostile_bodies_are_survived(server: Server) -> None:
     survived(measure(server.url, server.process.pid, 1000, 50), server, 1000)
