@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the library is loaded; without it, it calls home
+os.putenv("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded; without it, it calls home
 import onnxruntime
 
 from moderation.errors import PartUnusable

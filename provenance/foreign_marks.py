@@ -207,7 +207,7 @@ class _RivaGan:
         package = importlib.util.find_spec("imwatermark")
         if package is None or package.origin is None:
             raise ValueError("rivaGan payloads need the package invisible-watermark")
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when the library is loaded; without it, it calls home
+        os.putenv("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded; without it, it calls home
         try:
             import onnxruntime
         except ImportError as missing:

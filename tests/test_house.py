@@ -53,7 +53,7 @@ def test_every_file_says_what_it_owns_and_every_public_thing_what_it_is() -> Non
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    allowed = {"settings.py", "cli.py"}
+    allowed = {"settings.py", "cli.py", "silence.py"}  # the last two only set what libraries read
     reads = re.compile(r"os\.environ|os\.getenv")
     found = [path for path in SOURCES if reads.search(path.read_text("utf-8")) and path.name not in allowed]
     assert found == []
