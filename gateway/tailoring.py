@@ -60,7 +60,8 @@ class Tailoring:
         if not said.nothing_known:
             notes = request.notes if said.prompt is None else (*request.notes, PROMPT_REVISED)
             return replace(request, revised_prompt=said.prompt, not_drawn=said.unknown, notes=notes)
-        if not await self._is_stopped(who, request):
+        # An edit has its input image to go by; and what its words mean for that, only the pipeline judges.
+        if not request.uploads and not await self._is_stopped(who, request):
             raise UnknownWords(field, said.unknown)
         return request
 

@@ -18,7 +18,7 @@ from gateway.settings import ChainOptions
 from tests.walk import independent
 from tests.walk.house import HARMLESS, SIZE, House
 
-FIRST = "a close view of a rusty pipe"
+FIRST = "a robot and a close view of a rusty pipe"
 GOES_ON = "... bomb at home, painted step by step"
 UNRELATED = "bomb shaped bath salts in a shop"
 WHO = Principal("key-1", "acme", frozenset(), Assurance.UNVERIFIED)

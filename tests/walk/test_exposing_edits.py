@@ -90,8 +90,8 @@ def test_hints_count_where_somebody_is_seen_and_edits_that_expose_nothing_are_ma
 
 
 def test_without_a_picture_nobody_is_exposed(house: House) -> None:
-    assert Native().ask(house, PLAINLY).outcome == "delivered"
-    assert Native().ask(house, HINTED).outcome == "delivered"
+    assert Native().ask(house, f"{PLAINLY}, at night").outcome == "delivered"
+    assert Native().ask(house, f"{HINTED}, at night").outcome == "delivered"
 
 
 def test_words_and_pictures_of_one_subject_are_moderated_together(house: House) -> None:
