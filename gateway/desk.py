@@ -192,7 +192,8 @@ class Desk:
         if wish.end_user is not None:
             checked_end_user(wish.end_user, fields.get("end_user", "end_user"))
         try:
-            fitted = fit(card, wish.width or card.default_size[0], wish.height or card.default_size[1])
+            wide, high = card.default_size
+            fitted = fit(card, wide if wish.width is None else wish.width, high if wish.height is None else wish.height)
         except OrderRefused as failure:
             raise bad(failure.field, "cannot be used", failure.remedy) from failure
         request = ImageRequest(

@@ -94,7 +94,7 @@ NATIVE_ONLY: dict[str, tuple[dict[str, Any], str]] = {
     "no width": ({"width": 0}, "width"),
     "a negative height": ({"height": -256}, "height"),
     "an absurd width": ({"width": 10**30}, "width"),
-    "a width between the steps": ({"width": 300}, "width"),
+    "a width beyond the largest": ({"width": 1025}, "width"),
     "a width in words": ({"width": CANARY}, "width"),
     "a width that is NaN": ({"width": NAN}, "width"),
     "a picture too small for a watermark": ({"width": 64, "height": 64}, "width"),

@@ -43,7 +43,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory, parts_path: str) -> tuple[H
                 {"switched_mark": "raises"},
             ):  # fmt: skip
                 with switched(**moods):
-                    dialogue.ask(house, f"a {PROMPT} pear", **wish)
+                    dialogue.ask(house, f"a {PROMPT} lemon", **wish)
         house.send("POST", "/v1/moderations", json={"input": f"a {PROMPT} plum"})
         house.send("POST", "/v1/images/generations", json={"prompt": f"{PROMPT}", PROMPT: 1, "seed": PROMPT})
         house.send("POST", "/v1/images/generations", content=b'{"prompt": "' + PROMPT.encode())

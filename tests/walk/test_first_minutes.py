@@ -189,3 +189,8 @@ def test_the_command_lists_what_the_model_draws(tmp_path) -> None:
     listed = CliRunner().invoke(app, ["generate", "--vocabulary", "--json", "--data-dir", str(tmp_path / "none")])
     assert len(json.loads(listed.stdout)["things"]) >= 70
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_a_side_of_nothing_is_not_the_default(house: House, side: str) -> None:  # case R9
+    assert house.send("POST", "/api/v1/model/generateImage", json=SAMPLE | {side: 0}).status_code == 422
