@@ -8,7 +8,6 @@ Kept are prompts that passed, in this process's memory and nowhere else, at most
 Somebody is the end user the caller names, else the key.
 """
 
-import asyncio
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from sqlalchemy import Engine, select
 from gateway.auth.identity import Principal
 from gateway.exchange import ImageRequest
 from gateway.settings import ChainOptions
+from gateway.store.calls import DatabaseCalls
 from gateway.store.database import reading
 from gateway.store.schema import images, uploads
 
@@ -57,8 +57,9 @@ class _Asked:
 class Chains:
     """To be used from the event loop. `clock`: seconds, of any beginning."""
 
-    def __init__(self, engine: Engine, options: ChainOptions, clock: Callable[[], float]) -> None:
+    def __init__(self, engine: Engine, calls: DatabaseCalls, options: ChainOptions, clock: Callable[[], float]) -> None:
         self._engine = engine
+        self._calls = calls
         self._options = options
         self._clock = clock
         self._people: OrderedDict[tuple[str, ...], deque[_Asked]] = OrderedDict()
@@ -73,7 +74,7 @@ class Chains:
         self._forget()
         found: dict[str, None] = {}
         if request.uploads and self._people:
-            jobs = await asyncio.to_thread(self._made_from, who.tenant, request.uploads)
+            jobs = await self._calls(self._made_from, who.tenant, request.uploads)
             found |= dict.fromkeys(asked.whole for asked in self._asked(who.tenant) if asked.request_id in jobs)
         own = self._people.get(_person(who, request), ())
         if own and (

@@ -78,7 +78,7 @@ def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder
     _close_to_others(path)
     keys = path / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
-    engine = open_database(_database_url(path, settings))
+    engine = open_database(_database_url(path, settings), settings.database_timeout_seconds)
     migrate(engine)
     return DataFolder(path, settings, engine)
 

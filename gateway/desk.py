@@ -4,16 +4,17 @@ Dialects translate. They reach the house only through here, so none can skip a s
 """
 
 import asyncio
+import hashlib
 import secrets
+import time
 from base64 import b32encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
 
 from fastapi import Request
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from gateway import telemetry
 from gateway.addresses import public_base
@@ -21,18 +22,19 @@ from gateway.auth.end_users import checked_end_user
 from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope, sends_a_key
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
-from gateway.jobs import FINAL_STATES, Jobs
+from gateway.jobs import Jobs, idempotency_key
 from gateway.limits import LimitReached
 from gateway.notes import NOTHING_TOLD, Told
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.statements import Statement
 from gateway.store.database import reading
+from gateway.store.jobs import FINAL_STATES, Accepted, IdempotencyKey, JobRow
 from gateway.store.schema import images
+from gateway.turns import most_at_once
 from gateway.wiring import Parts
 from inference.engines import (
     AS_DRAWN,
     MAX_REFERENCES,
-    MAX_SEED,
     Finish,
     ModelCard,
     RenderOrder,
@@ -51,6 +53,12 @@ DEFAULT_STRENGTH = 0.6
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg"} | {
     name: f"image/{name}" for name in ("webp", "avif", "tiff")
 }
+
+
+_LONGEST_KEY = 255
+_LOOK_SECONDS = 0.25  # between looks at a job that another process works on
+_SEEDS = 2**53
+"""Seeds drawn here are told in JSON, where many readers keep no larger number exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,6 @@ class Desk:
     def __init__(self, parts: Parts, jobs: Jobs) -> None:
         self.parts = parts
         self.jobs = jobs
-        self._settling: set[asyncio.Task[None]] = set()
 
     # -- who ----------------------------------------------------------------------------------------------------
 
@@ -206,7 +213,7 @@ class Desk:
             fits_input=wish.upload is not None and wish.width is None and wish.height is None,
             steps=wish.steps if wish.steps is not None else card.default_steps,
             guidance=wish.guidance if wish.guidance is not None else card.default_guidance,
-            seed=wish.seed if wish.seed is not None else secrets.randbelow(MAX_SEED + 1),
+            seed=wish.seed if wish.seed is not None else secrets.randbelow(_SEEDS),
             created_at=datetime.now(UTC),
             media_type=MEDIA_TYPES[wish.output_format],
             quality=wish.quality,
@@ -258,33 +265,52 @@ class Desk:
         return [replace(each, asking=made[0].id) for each in made]
 
     async def accept(
-        self, who: Principal, request: ImageRequest, fields: Mapping[str, str] = MappingProxyType({})
-    ) -> "asyncio.Task[Outcome]":
-        """Debits the image budget and makes the request a job. `fields`: see `complete`.
+        self,
+        who: Principal,
+        requests: Sequence[ImageRequest],
+        fields: Mapping[str, str] = MappingProxyType({}),
+        key: IdempotencyKey | None = None,
+    ) -> Accepted:
+        """Makes the requests of one call jobs, all or none: one transaction with what they hold of the image budget.
 
-        Raises NotFound, BadRequest, UnknownWords, Suspended, RetrySlowed, BudgetExhausted or QueueIsFull.
-
-        Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
+        `fields`: see `complete`. `key`: with the same one, the same call leads to the same jobs. Raises NotFound,
+        BadRequest, UnknownWords, Suspended, RetrySlowed, BudgetExhausted, QueueIsFull, TenantQueueIsFull or
+        IdempotencyKeyReused.
         """
-        sent = await asyncio.to_thread(self._check_sent, who, request, fields)
-        request = self.parts.tailoring.sized(request, sent)
+        if known := await self.accepted_before(key):
+            return known
+        most = most_at_once(self.parts.settings.queue_size)
+        if len(requests) > most:
+            raise BadRequest("n", f"is more than the {most} images that may wait here at once", "Ask for fewer")
+        first = requests[0]
+        sent = await self.parts.database_calls(self._check_sent, who, first, fields) if first.uploads else None
+        sized = [self.parts.tailoring.sized(request, sent) for request in requests]
+        await asyncio.to_thread(self._check_labels, who, sized[0], fields)
+        await self.parts.retries.admit(who, first.end_user, first.prompt)
+        worded = [await self.parts.tailoring.worded(who, request, fields) for request in sized]
+        return await self.jobs.accept(who, worded, key)
+
+    async def accepted_before(self, key: IdempotencyKey | None) -> Accepted | None:
+        """The jobs that an earlier call with this key led to. Raises `IdempotencyKeyReused`."""
+        return None if key is None else await self.jobs.known(key)
+
+    def idempotency_key(self, who: Principal, request: Request, *asked: bytes) -> IdempotencyKey | None:
+        """The call's `Idempotency-Key`, for what is `asked`. Raises `BadRequest` for one that cannot be used."""
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
+            remedy = "Send for example a UUID, the same one with every attempt"
+            raise BadRequest("Idempotency-Key", f"is not 1 to {_LONGEST_KEY} printable characters", remedy)
+        body = b"".join(hashlib.sha256(each).digest() for each in (request.url.path.encode(), *asked))
+        return idempotency_key(self.parts.idempotency_secret, who, key, body, time.time())
+
+    def _check_labels(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> None:
         try:
             self.parts.sealing.labelling.of(who.tenant).check(request)
         except LabelDoesNotFit as failure:
             field, remedy = fields.get("visible_label", "visible_label"), "Ask for a wider or higher one"
             raise BadRequest(field, "does not fit into the picture", remedy) from failure
-        await self.parts.retries.admit(who, request.end_user, request.prompt)
-        request = await self.parts.tailoring.worded(who, request, fields)
-        await self.parts.limits.spend(who, request.cost)
-        try:
-            work = await self.jobs.accept(who, request)
-        except BaseException:
-            await self.parts.limits.refund(who, request.cost, request.created_at.timestamp())
-            raise
-        settling = asyncio.create_task(self._settle(who, request, work))
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
-        return work
 
     def _check_sent(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> tuple[int, int] | None:
         """Width and height of the image to change, if there is one. Raises `NotFound`, or `BadRequest` for sizes that
@@ -302,26 +328,38 @@ class Desk:
             raise BadRequest(fields.get("mask", "mask"), "has not the size of the picture", remedy)
         return sizes[request.upload] if request.upload else None
 
-    async def _settle(self, who: Principal, request: ImageRequest, work: "asyncio.Task[Outcome]") -> None:
-        """Gives the budget back for what failed on our side."""
-        try:
-            failed = isinstance(await asyncio.shield(work), Failed)
-        except Exception:  # noqa: BLE001  no outcome could be recorded; the job's own task has said why
-            failed = True
-        if failed:
-            await self.parts.limits.refund(who, request.cost, request.created_at.timestamp())
-
     # -- how it went --------------------------------------------------------------------------------------------
 
-    def job(self, who: Principal, job_id: str) -> Row[Any]:
+    async def job(self, who: Principal, job_id: str) -> JobRow:
         """The caller's own job. Raises `NotFound`."""
-        row = self.jobs.find(job_id, who.tenant)
+        row = await self.parts.database_calls(self.jobs.rows.find, job_id, who.tenant)
         if row is None:
             raise NotFound("prediction")
         return row
 
-    def outcome(self, row: Row[Any]) -> Outcome | None:
+    async def history(self, who: Principal, limit: int, before: float | None) -> list[tuple[JobRow, Outcome | None]]:
+        """The caller's jobs with their outcomes, newest first."""
+
+        def read() -> list[tuple[JobRow, Outcome | None]]:
+            return [(row, self._outcome(row)) for row in self.jobs.rows.history(who.tenant, limit, before)]
+
+        return await self.parts.database_calls(read)
+
+    async def finished(self, who: Principal, job_id: str) -> Outcome:
+        """Waits for a job of the caller's, whichever process works on it. Raises `LedgerUnavailable`, `LeaseLost`."""
+        while True:
+            if self.jobs.works_on(job_id):
+                return await self.jobs.finished(job_id)
+            outcome = await self.outcome(await self.job(who, job_id))
+            if outcome is not None:
+                return outcome
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def outcome(self, row: JobRow) -> Outcome | None:
         """The outcome of a finished job, rebuilt from its receipt in the log; None while it is in work."""
+        return await self.parts.database_calls(self._outcome, row) if row.state in FINAL_STATES else None
+
+    def _outcome(self, row: JobRow) -> Outcome | None:
         if row.state not in FINAL_STATES:
             return None
         receipt = self.parts.ledger.receipt_for(row.id)
@@ -338,7 +376,7 @@ class Desk:
             case _:
                 return Failed(receipt, row.code)
 
-    def told(self, row: Row[Any]) -> Told:
+    def told(self, row: JobRow) -> Told:
         """What the caller is told about a job's image beside the image."""
         if row.told is None:
             return NOTHING_TOLD

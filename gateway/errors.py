@@ -82,6 +82,18 @@ class QueueIsFull(GatewayError):
     """As many pictures are in work as may be; nothing was accepted."""
 
 
+class TenantQueueIsFull(GatewayError):
+    """The caller's tenant has as many images in work as it may have beside the others; nothing was accepted."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("the tenant's share of the queue is taken")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class IdempotencyKeyReused(GatewayError):
+    """The `Idempotency-Key` came with another request before."""
+
+
 class ScreeningUnanswered(GatewayError):
     """A classifier did not answer, and nothing else stood against the request: our failure, not a refusal."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
+
 from gateway.notes import NOTHING_TOLD, Note, Told
 from gateway.statements import Statement
 from inference.engines import AS_DRAWN, Finish
@@ -62,12 +64,26 @@ class ImageRequest:
         return (*filter(None, (self.upload, self.mask)), *self.references)
 
     @property
-    def cost(self) -> float:
-        """Megapixel-steps, the unit of image budgets. Pixels added by enlarging count as one step each: they are
-        screened, marked and sealed like the others."""
-        drawn = self.width * self.height
-        wide, high = self.finish.size or (self.width, self.height)
-        return (drawn * self.steps + max(0, wide * high * self.finish.enlarge**2 - drawn)) / 1e6
+    def cost(self) -> int:
+        """Thousandths of megapixel-steps, the unit of image budgets, rounded up. Pixels added by enlarging count as one
+        step each: they are screened, marked and sealed like the others."""
+        drawn, (wide, high) = self.width * self.height, self.final_size
+        return -(-(drawn * self.steps + max(0, wide * high - drawn)) // 1000)
+
+    def cost_of(self, steps: int) -> int:
+        """What so many steps cost, of an image that is not finished."""
+        return -(-self.width * self.height * steps // 1000)
+
+    @property
+    def drawing(self) -> dict[str, int | str]:
+        """What it takes, beside model, prompt and pictures sent in, to draw the image again. `size`: of the image that
+        leaves, if it is enlarged. Numbers with a fraction are texts: no reader has to agree with us on how they are
+        written."""
+        said: dict[str, int | str] = {"seed": self.seed, "width": self.width, "height": self.height}
+        said |= {"steps": self.steps, "guidance": str(self.guidance)}
+        said |= {"strength": str(self.strength)} if self.upload else {}
+        wide, high = self.final_size
+        return said | ({"size": f"{wide}x{high}"} if (wide, high) != (self.width, self.height) else {})
 
     @property
     def final_size(self) -> tuple[int, int]:
@@ -134,3 +150,9 @@ class Failed:
 
 
 Outcome = Delivered | Held | Refused | Failed
+
+
+def drawing_of(outcome: Outcome) -> dict[str, int | str]:
+    """What the log says an image was drawn with; empty where nothing was drawn, and for older entries."""
+    said: dict[str, int | str] = orjson.loads(outcome.receipt.leaf).get("drawing", {})
+    return said

@@ -1,35 +1,39 @@
 """Accepted jobs: a row is the record, a lease says who works on it, the attempt number fences whoever lost it.
 
-accept    one transaction: the row, its request sealed at rest, our lease
-work      the pipeline, in a task of this process; leases are renewed while it runs
-complete  one transaction, the log's own: entry, checkpoint, final state, picture (`gateway/records.py`)
+accept    one transaction: the rows, requests sealed at rest, our lease, what they hold of the day's budget
+work      the pipeline, in a task of this process, when its turn has come; leases are renewed meanwhile
+complete  one transaction, the log's own: entry, checkpoint, final state, charge, picture (`gateway/records.py`)
 recover   a row whose lease ran out is taken over once, by whoever sees it first; the second time it is failed
           by name. `kill -9` therefore loses no job and doubles none: a job has one log entry, ever.
 """
 
 import asyncio
+import hmac
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from threading import Event
-from typing import Any
 
 import orjson
-from sqlalchemy import Row, or_, select, update
 
 from gateway.auth.identity import Assurance, Principal
-from gateway.errors import Interrupted, QueueIsFull
+from gateway.errors import IdempotencyKeyReused, Interrupted, QueueIsFull, TenantQueueIsFull
 from gateway.exchange import ImageRequest, Outcome
+from gateway.limits.budgets import budget_exhausted
 from gateway.notes import NOTHING_TOLD, Note
 from gateway.pipeline import produce
+from gateway.problems import retryable_codes
 from gateway.records import UNRECORDABLE, Case
 from gateway.store.batches import Batches
-from gateway.store.database import reading
-from gateway.store.schema import jobs
+from gateway.store.budgets import BudgetSpent, day_of
+from gateway.store.jobs import Acceptance, Accepted, IdempotencyKey, JobRow, JobRows, KeyReused
 from gateway.store.vault import VaultError
 from gateway.suspensions import Suspensions
+from gateway.turns import Turn, Turns, has_room
 from gateway.wiring import Parts
 from inference.engines import Finish
 
@@ -38,15 +42,24 @@ log = logging.getLogger("fluxgate.jobs")
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
 MAX_ATTEMPTS = 2
-FINAL_STATES = frozenset({"delivered", "held", "refused", "failed"})
+KEY_SECONDS = 86_400.0
+"""How long an idempotency key is remembered."""
 
 
 @dataclass(slots=True)
 class _Running:
+    tenant: str
     attempt: int = 1
     task: asyncio.Task[Outcome] | None = None
+    turn: Turn | None = None
     cancel: Event = field(default_factory=Event)
     steps_done: int = 0
+
+    def call_off(self) -> None:
+        """Ends it at its next step; at once if its turn has not come."""
+        self.cancel.set()
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(False)
 
 
 class Jobs:
@@ -55,8 +68,11 @@ class Jobs:
     def __init__(self, parts: Parts, clock: Callable[[], float] = time.time) -> None:
         self._parts = parts
         self._clock = clock
-        self._rows = Batches(parts.engine, jobs)
+        self.rows = JobRows(parts.engine, LEASE_SECONDS, retryable_codes())
+        self._accepting: Batches[Acceptance, Accepted] = Batches(self.rows.accept, lambda each: each.tenant)
         self._running: dict[str, _Running] = {}
+        # One drawn, one read before and one sealed after it, per device, and one to spare.
+        self._turns = Turns(3 * len(parts.dispatcher.stats) + 1)
         self._suspensions = Suspensions(parts.engine, clock)
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
@@ -72,20 +88,61 @@ class Jobs:
             await self._recover()
         self._keeper = asyncio.create_task(self._keep(take_over))
 
-    async def accept(self, who: Principal, request: ImageRequest) -> "asyncio.Task[Outcome]":
-        """Makes the request a job and starts on it. Raises `QueueIsFull`; nothing is written then.
+    async def accept(
+        self, who: Principal, requests: Sequence[ImageRequest], key: IdempotencyKey | None = None
+    ) -> Accepted:
+        """Makes the requests jobs, all or none, and starts on them; or finds those that `key` led to before.
 
-        Returns the work. Whoever waits for it shields it: a waiter who leaves does not stop the work.
+        Raises `QueueIsFull`, `TenantQueueIsFull`, `BudgetExhausted` or `IdempotencyKeyReused`; nothing is written then.
+        A caller who leaves meanwhile stops nothing.
         """
-        if self._closing or len(self._running) >= self._parts.settings.queue_size:
-            raise QueueIsFull
-        self._running[request.id] = _Running()
+        self._take_places(who.tenant, requests)
+        return await asyncio.shield(asyncio.create_task(self._accept(who, requests, key)))
+
+    async def _accept(self, who: Principal, requests: Sequence[ImageRequest], key: IdempotencyKey | None) -> Accepted:
+        accepted: Accepted | None = None
+        day = day_of(requests[0].created_at.timestamp())
+        cost, limit = sum(request.cost for request in requests), self._parts.limit_settings.budget_milli
         try:
-            await self._rows.insert(self._row(who, request))
-        except BaseException:
-            del self._running[request.id]
-            raise
-        return self._work(who, request, attempt=1)
+            rows = tuple(self._row(who, request) for request in requests)
+            accepted = await self._accepting.add(Acceptance(who.tenant, day, cost, limit, rows, key))
+        except BudgetSpent as refusal:
+            raise budget_exhausted(limit, refusal.used, cost, self._clock()) from refusal
+        except KeyReused as refusal:
+            raise IdempotencyKeyReused from refusal
+        finally:
+            if accepted is None or accepted.again:
+                for request in requests:
+                    del self._running[request.id]
+        if not accepted.again:
+            for request in requests:
+                self._work(who, request, attempt=1)
+        return accepted
+
+    async def known(self, key: IdempotencyKey) -> Accepted | None:
+        """What the key led to, also where the queue is full: that is what whoever asks again waits for."""
+        try:
+            return await self._parts.database_calls(self.rows.led_to, key)
+        except KeyReused as refusal:
+            raise IdempotencyKeyReused from refusal
+
+    def _take_places(self, tenant: str, requests: Sequence[ImageRequest]) -> None:
+        places, held = self._parts.settings.queue_size, self._held()
+        if self._closing or held.total() + len(requests) > places:
+            raise QueueIsFull
+        if not has_room(places, held, tenant, len(requests)):
+            seconds = math.ceil(self._parts.dispatcher.mean_seconds * len(held))
+            raise TenantQueueIsFull(max(1, seconds))
+        for request in requests:
+            self._running[request.id] = _Running(tenant)
+
+    def _held(self) -> Counter[str]:
+        return Counter(running.tenant for running in self._running.values())
+
+    def works_on(self, job_id: str) -> bool:
+        """Whether it is this process that works on the job."""
+        running = self._running.get(job_id)
+        return running is not None and running.task is not None
 
     async def finished(self, job_id: str) -> Outcome:
         """Waits for a job of this process. A waiter who leaves does not stop the work."""
@@ -94,19 +151,19 @@ class Jobs:
             raise KeyError(job_id)
         return await asyncio.shield(running.task)
 
-    def cancel(self, job_id: str) -> None:
+    async def cancel(self, job_id: str, tenant: str) -> None:
         """Asks the worker to stop, in whichever process it is; the job then ends as failed: `cancelled`."""
-        if job_id in self._running:
-            self._running[job_id].cancel.set()
-        with self._parts.engine.begin() as connection:
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True))
+        running = self._running.get(job_id)
+        if running is not None and running.tenant == tenant:
+            running.call_off()
+        await self._parts.database_calls(self.rows.ask_to_cancel, job_id, tenant)
 
     def steps_done_here(self, job_id: str) -> int:
         """Denoising steps done by this process."""
         running = self._running.get(job_id)
         return running.steps_done if running else 0
 
-    def steps_done(self, row: Row[tuple[object, ...]]) -> int:
+    def steps_done(self, row: JobRow) -> int:
         """Denoising steps done, fresher than the row where the job runs here."""
         running = self._running.get(row.id)
         return running.steps_done if running else int(row.steps_done)
@@ -122,32 +179,32 @@ class Jobs:
         for job_id, running in tuple(self._running.items()):
             if running.task and not running.task.done():
                 running.task.cancel()
-                await asyncio.to_thread(self._release, job_id)
+                await asyncio.to_thread(self.rows.release, job_id)
 
     # -- work ---------------------------------------------------------------------------------------------------
 
-    def _work(self, who: Principal, request: ImageRequest, attempt: int) -> "asyncio.Task[Outcome]":
-        running = self._running.setdefault(request.id, _Running())
+    def _work(self, who: Principal, request: ImageRequest, attempt: int) -> None:
+        running = self._running.setdefault(request.id, _Running(who.tenant))
         running.attempt = attempt
+        running.turn = asyncio.get_running_loop().create_future()
+        turn = running.turn
 
         def progress(done: int, _total: int) -> None:
             running.steps_done = done
 
         async def run() -> Outcome:
             try:
-                return await produce(
-                    self._parts, who, request, attempt=attempt, progress=progress, cancel=running.cancel
-                )
+                async with self._turns.taken(who.tenant, who.key_id, request.cost, turn):
+                    return await produce(
+                        self._parts, who, request, attempt=attempt, progress=progress, cancel=running.cancel
+                    )
             finally:
                 del self._running[request.id]
 
         running.task = asyncio.create_task(run(), name=request.id)
         running.task.add_done_callback(_note_unrecorded)
-        return running.task
 
     def _row(self, who: Principal, request: ImageRequest) -> dict[str, object]:
-        sealed = self._parts.vault.seal(_pack(request), request.id)
-        now = self._clock()
         return {
             "id": request.id,
             "tenant": who.tenant,
@@ -155,25 +212,17 @@ class Jobs:
             "assurance": int(who.assurance),
             "dialect": request.dialect,
             "model": request.model,
-            "order": sealed,
+            "order": self._parts.vault.seal(_pack(request), request.id),
             "told": None
             if request.told == NOTHING_TOLD
             else self._parts.vault.seal(request.told.to_json(), request.id),
             "state": "running",
             "created_at": request.created_at.timestamp(),
-            "started_at": now,
+            "started_at": self._clock(),
             "steps": request.steps,
-            "lease_until": now + LEASE_SECONDS,
+            "cost": request.cost,
             "attempt": 1,
         }
-
-    def _release(self, job_id: str) -> None:
-        with self._parts.engine.begin() as connection:
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.state == "running")
-                .values(state="accepted", lease_until=None, attempt=jobs.c.attempt - 1)
-            )
 
     # -- leases and recovery ------------------------------------------------------------------------------------
 
@@ -181,32 +230,28 @@ class Jobs:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             try:
-                await asyncio.to_thread(self._renew)
+                await self._renew()
                 if take_over:
                     await self._recover()
                     await asyncio.to_thread(self._suspensions.close_ended, self._parts.ledger)
+                    await asyncio.to_thread(self.rows.forget_keys)
             except Exception as failure:  # noqa: BLE001  a database away for a moment must not end the keeping
                 log.warning("leases could not be kept: %s", type(failure).__name__)
 
-    def _renew(self) -> None:
-        mine = tuple((job_id, running) for job_id, running in self._running.items() if running.task)
+    async def _renew(self) -> None:
+        mine = {job_id: (each.attempt, each.steps_done) for job_id, each in self._running.items() if each.task}
         if not mine:
             return
-        until = self._clock() + LEASE_SECONDS
-        with self._parts.engine.begin() as connection:
-            for job_id, running in mine:
-                fence = (jobs.c.id == job_id) & (jobs.c.state == "running") & (jobs.c.attempt == running.attempt)
-                renewed = update(jobs).where(fence).values(lease_until=until, steps_done=running.steps_done)
-                if connection.execute(renewed).rowcount != 1:
-                    running.cancel.set()  # somebody else has taken it over: what is drawn here leads nowhere
-            asked = select(jobs.c.id).where(jobs.c.id.in_([i for i, _ in mine]), jobs.c.cancel_requested)
-            for job_id in connection.execute(asked).scalars():
-                if job_id in self._running:
-                    self._running[job_id].cancel.set()
+        lost, asked = await asyncio.to_thread(self.rows.renew, mine)
+        for job_id in lost | asked:  # of the first somebody else has taken over: what is drawn here leads nowhere
+            if job_id in self._running:
+                self._running[job_id].call_off()
 
     async def _recover(self) -> None:
-        while len(self._running) < self._parts.settings.queue_size:
-            row = await asyncio.to_thread(self._claim_abandoned)
+        places = self._parts.settings.queue_size
+        while (held := self._held()).total() < places:
+            full = frozenset(tenant for tenant in held if not has_room(places, held, tenant))
+            row = await asyncio.to_thread(self.rows.claim_abandoned, held, tuple(self._running), full)
             if row is None:
                 return
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
@@ -220,7 +265,7 @@ class Jobs:
                 log.info("job %s taken over, attempt %d", row.id, row.attempt)
                 self._work(who, request, attempt=row.attempt)
                 if row.cancel_requested:
-                    self._running[row.id].cancel.set()
+                    self._running[row.id].call_off()
             else:
                 await self._parts.records.failed(self._case(request, who, row.attempt), Interrupted())
 
@@ -228,45 +273,12 @@ class Jobs:
         policy = self._parts.rulebook.policy_for(who.tenant, request.tolerance, subject=request.id)
         return Case(request, who, policy, attempt)
 
-    def _claim_abandoned(self) -> Row[tuple[object, ...]] | None:
-        now = self._clock()
-        mine = tuple(self._running)
-        with self._parts.engine.begin() as connection:
-            found = connection.execute(
-                select(jobs)
-                .where(
-                    or_(jobs.c.state == "accepted", (jobs.c.state == "running") & (jobs.c.lease_until < now)),
-                    jobs.c.id.not_in(mine),
-                )
-                .order_by(jobs.c.created_at)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            ).one_or_none()
-            if found is None:
-                return None
-            connection.execute(
-                update(jobs)
-                .where(jobs.c.id == found.id)
-                .values(state="running", attempt=found.attempt + 1, lease_until=now + LEASE_SECONDS)
-            )
-            return connection.execute(select(jobs).where(jobs.c.id == found.id)).one()
 
-    # -- views --------------------------------------------------------------------------------------------------
-
-    def find(self, job_id: str, tenant: str) -> Row[tuple[object, ...]] | None:
-        """The tenant's own job, or None: another tenant's job does not exist for it."""
-        if not job_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
-            return None
-        with reading(self._parts.engine).connect() as connection:
-            return connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).one_or_none()
-
-    def history(self, tenant: str, limit: int, before: float | None) -> list[Row[tuple[object, ...]]]:
-        """The tenant's jobs, newest first."""
-        query = select(jobs).where(jobs.c.tenant == tenant)
-        if before is not None:
-            query = query.where(jobs.c.created_at < before)
-        with reading(self._parts.engine).connect() as connection:
-            return list(connection.execute(query.order_by(jobs.c.created_at.desc()).limit(limit)))
+def idempotency_key(secret: bytes, who: Principal, key: str, body: bytes, now: float) -> IdempotencyKey:
+    """The caller's key for what is asked for. `secret`: 32 bytes; without it nobody finds a prompt by its hash."""
+    name = "\x00".join(("key", who.tenant, who.key_id, key)).encode()
+    digest = hmac.new(secret, b"body\x00" + body, "sha256").hexdigest()
+    return IdempotencyKey(hmac.new(secret, name, "sha256").hexdigest(), digest, now + KEY_SECONDS)
 
 
 def _pack(request: ImageRequest) -> bytes:
@@ -289,7 +301,7 @@ def _unpack(data: bytes) -> ImageRequest:
         raise VaultError("a stored request is not of this version's form") from failure
 
 
-def _remainder(row: Row[Any]) -> ImageRequest:
+def _remainder(row: JobRow) -> ImageRequest:
     """What is left of a request that does not open any more: enough to close it by name."""
     created_at = datetime.fromtimestamp(row.created_at, UTC)
     return ImageRequest(row.id, row.dialect, row.model, "", 0, 0, row.steps, 0.0, 0, created_at)

@@ -22,6 +22,7 @@ from gateway.exchange import ImageRequest, Outcome
 from gateway.records import UNRECORDABLE, Case
 from gateway.wiring import Parts
 from inference.engines import RenderOrder
+from inference.errors import PART_FAILURES, RenderCancelled
 from inference.finishing import finish
 from policies.findings import Stage
 from policies.verdicts import Verdict
@@ -40,12 +41,20 @@ async def produce(
 
     `attempt` fences the job: a worker that lost its lease cannot record. `progress(done, total)` counts denoising
     steps. Setting `cancel` stops the drawing at its next step. Raises `LedgerUnavailable` or `LeaseLost` if nothing
-    could be recorded, and nothing else that a part can raise.
+    could be recorded, and nothing else that a part can raise: a part that calls `sys.exit` ends its request.
     """
     policy = parts.rulebook.policy_for(who.tenant, request.tolerance, subject=request.id)
     case = Case(request, who, policy, attempt)
     record = parts.records
+
+    def drawn(done: int, total: int) -> None:
+        case.steps_drawn = done
+        progress(done, total)
+
     try:
+        if cancel.is_set():
+            raise RenderCancelled
+
         # 1. Read the words, and every picture sent in, with what its credentials say.
         sent = await parts.uploads.open(request, who.tenant)
         before = await parts.chains.before(who, request)
@@ -82,7 +91,8 @@ async def produce(
             references=tuple(picture.pixels for picture in sent.references),
             finish=request.finish,
         )
-        rendering = await parts.dispatcher.render(order, progress=progress, cancel=cancel)
+        rendering = await parts.dispatcher.render(order, progress=drawn, cancel=cancel, share=(who.tenant, who.key_id))
+        case.is_drawn = True
 
         # 4. Look at the picture, decide again.
         case.decide(await parts.screening.image(rendering.pixels, Stage.OUTPUT_IMAGE), Stage.OUTPUT_IMAGE)
@@ -97,7 +107,7 @@ async def produce(
         await parts.pictures.keep(request.id, sealed.content_id, sealed.image)
     except UNRECORDABLE:
         raise
-    except Exception as failure:  # noqa: BLE001  a part may raise anything, and each must end in the log
+    except PART_FAILURES as failure:  # a part may raise anything, and each must end in the log
         return await asyncio.shield(record.failed(case, failure))
 
     # 6. Record. Nothing from here on is cancelled: what is in the log has happened.

@@ -19,6 +19,7 @@ from gateway.errors import (
     CheckFailed,
     CheckTooCostly,
     GatewayError,
+    IdempotencyKeyReused,
     Interrupted,
     LeaseLost,
     LinkExpired,
@@ -29,6 +30,7 @@ from gateway.errors import (
     ScreeningUnanswered,
     ServerBusy,
     Suspended,
+    TenantQueueIsFull,
     UnknownWords,
     UnsupportedEncoding,
     UploadRefused,
@@ -82,10 +84,21 @@ class Problem:
         return self.status < 500 and self.status not in (408, 409, 429)
 
 
+CANCELLED = "cancelled"
+"""Code of what its caller called off."""
+
 # Rows for exceptions that carry nothing to tell beyond their type, most specific first where types inherit.
 _ROWS: dict[type[Exception], Problem] = {
     QueueIsFull: Problem(503, "queue_full", "Busy", "As many pictures are in work as may be.", retry_after=5),
     QueueFull: Problem(503, "queue_full", "Busy", "As many pictures are in work as may be.", retry_after=5),
+    IdempotencyKeyReused: Problem(
+        422,
+        "idempotency_key_reused",
+        "Idempotency key reused",
+        "This Idempotency-Key came with another request before.",
+        "Idempotency-Key",
+        "Send a new key with a new request, and the same key only with the same request.",
+    ),
     ServerBusy: Problem(503, "server_busy", "Busy", "The server has as much work as it takes at once.", retry_after=5),
     CheckTooCostly: Problem(
         422,
@@ -129,7 +142,7 @@ _ROWS: dict[type[Exception], Problem] = {
         remedy="Ask for a smaller picture, or again later.",
     ),
     RenderTimeout: Problem(503, "render_timeout", "Drawing took too long", "The engine did not finish in time."),
-    RenderCancelled: Problem(400, "cancelled", "Cancelled", "The request was cancelled before it finished."),
+    RenderCancelled: Problem(400, CANCELLED, "Cancelled", "The request was cancelled before it finished."),
     EngineBroken: Problem(503, "engine_failed", "Engine failed", "The engine failed on this picture."),
     DispatcherClosed: Problem(503, "shutting_down", "Shutting down", "This server is stopping.", retry_after=10),
     InferenceError: Problem(503, "engine_failed", "Engine failed", "The engine failed on this picture."),
@@ -208,6 +221,7 @@ def documented() -> tuple[Problem, ...]:
         NotOffered("Variations", "remedy"),
         RateLimited(1, "key", RateState((), False)),
         BudgetExhausted(1, "image-budget", RateState((), False)),
+        TenantQueueIsFull(1),
         RetrySlowed(1),
         Suspended(1, 0.0, "", ""),
     )
@@ -319,6 +333,15 @@ def problem_of(failure: BaseException) -> Problem:
                 remedy="Wait for the next UTC day, or ask the operator for more.",
                 retry_after=failure.retry_after_seconds,
             )
+        case TenantQueueIsFull():
+            return Problem(
+                429,
+                "tenant_queue_full",
+                "Your share of the queue is full",
+                "Your tenant has as many images waiting as it may have at once.",
+                remedy="Wait for some of them, as long as Retry-After says.",
+                retry_after=failure.retry_after_seconds,
+            )
         case RetrySlowed():
             return Problem(
                 429,
@@ -340,6 +363,11 @@ def problem_of(failure: BaseException) -> Problem:
                 retry_after=failure.retry_after_seconds,
             )
     return next((_ROWS[kind] for kind in type(failure).__mro__ if kind in _ROWS), _INTERNAL)
+
+
+def retryable_codes() -> frozenset[str]:
+    """Codes of failures on our side: the same request may well succeed later."""
+    return frozenset(code for code, problem in _BY_CODE.items() if problem.status >= 500)
 
 
 def failure_code(failure: BaseException) -> str:

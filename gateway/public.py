@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 import orjson
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from gateway import telemetry
 from gateway.auth.identity import Scope
@@ -114,13 +114,7 @@ class Public:
             who = await desk.identify(request, Scope.GENERATE)
             if not decision.isprintable():
                 raise NotFound("decision")
-            with reading(parts.engine).connect() as connection:
-                suffix = decision.removeprefix("dec_")
-                stated = connection.execute(
-                    select(jobs.c.id, jobs.c.reasons).where(
-                        jobs.c.tenant == who.tenant, jobs.c.id.in_([f"pred_{suffix}", f"img_{suffix}"])
-                    )
-                ).one_or_none()
+            stated = await parts.database_calls(_stated, parts, decision, who.tenant)
             if stated is None or stated.reasons is None or decision_id(stated.id) != decision:
                 raise NotFound("decision")
             return Response(stated.reasons, media_type="application/json")
@@ -149,7 +143,7 @@ class Public:
         )
         async def receipt(request: Request, request_id: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            outcome = desk.outcome(desk.job(who, request_id))
+            outcome = await desk.outcome(await desk.job(who, request_id))
             if outcome is None:
                 raise NotFound("receipt")
             return Response(outcome.receipt.to_json(), media_type="application/json")
@@ -206,6 +200,14 @@ class Public:
             return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
         return router
+
+
+def _stated(parts: Parts, decision: str, tenant: str) -> Row[Any] | None:
+    suffix = decision.removeprefix("dec_")
+    own = (jobs.c.tenant == tenant, jobs.c.id.in_([f"pred_{suffix}", f"img_{suffix}"]))
+    with reading(parts.engine).connect() as connection:
+        found: Row[Any] | None = connection.execute(select(jobs).where(*own)).one_or_none()
+        return found
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

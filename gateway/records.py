@@ -17,9 +17,10 @@ from gateway.auth.identity import Principal
 from gateway.errors import LeaseLost
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.pictures import Pictures
-from gateway.problems import failure_code
+from gateway.problems import CANCELLED, failure_code
 from gateway.sealing import Sealed
 from gateway.statements import Appeals, only_unanswered, state
+from gateway.store.budgets import day_of, settle
 from gateway.store.schema import images, jobs
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
@@ -53,6 +54,7 @@ _CLOSE = (
         content_id=bindparam("now_content_id", None),
         reasons=bindparam("now_reasons", None),
         steps_done=func.coalesce(bindparam("done"), jobs.c.steps_done),
+        charged=func.coalesce(bindparam("charge"), jobs.c.cost),
         lease_until=None,
         order=None,  # the words are kept no longer than the work
     )
@@ -63,8 +65,8 @@ class Case:
     """What is known of a request so far. A decision about it only ever gets harder.
 
     `alongside`: what is written in the transaction that records it. `afterwards`: called once that is committed.
-    `second_stage`: who was asked about the prompt only
-    because, or not asked since, another was unsure or sure; as it stands in the log.
+    `second_stage`: who was asked about the prompt only because, or not asked since, another was unsure or sure; as it
+    stands in the log. `steps_drawn`: by this worker.
     """
 
     def __init__(self, request: ImageRequest, who: Principal, policy: Policy, attempt: int) -> None:
@@ -78,6 +80,13 @@ class Case:
         self.afterwards: tuple[Callable[[], None], ...] = ()
         self.second_stage: dict[str, str] = {}
         self.laps = telemetry.Laps()
+        self.steps_drawn = 0
+        self.is_drawn = False
+
+    @property
+    def charge(self) -> int | None:
+        """What the caller pays: the steps that were drawn. None: all of it."""
+        return None if self.is_drawn else self.request.cost_of(self.steps_drawn)
 
     @property
     def tolerance(self) -> dict[str, int] | None:
@@ -134,7 +143,7 @@ class Records:
         receipt = await self._close(case, outcome, {"now_reasons": statement.to_json()})
         return Held(receipt, statement, None) if held else Refused(receipt, statement)
 
-    async def failed(self, case: Case, failure: Exception) -> Outcome:
+    async def failed(self, case: Case, failure: BaseException) -> Outcome:
         """Closes a case a part broke on. The log gets the code, our own log the exception's type, nobody its words."""
         code = failure_code(failure)
         log.warning("request %s failed: %s (%s)", case.request.id, code, type(failure).__name__)
@@ -168,6 +177,7 @@ class Records:
                 {"now_content_id": image.content_id, "now_reasons": statement.to_json() if statement else None},
                 sealed=sealed,
                 rendering=rendering,
+                drawing=case.request.drawing,
                 model_id=rendering.model_id,
                 weights_digest=rendering.weights_digest,
                 output_sha256=picture.sha256,
@@ -219,12 +229,17 @@ class Records:
             "now_state": outcome.value,
             "now_stage": case.stage.value,
             "now_time": now.timestamp(),
-            "done": case.request.steps if outcome is entries.Outcome.DELIVERED else None,
+            "done": case.request.steps if case.is_drawn else case.steps_drawn,
+            # What fails here is not the caller's to pay; what the caller calls off is, as far as it was drawn.
+            "charge": 0 if outcome is entries.Outcome.FAILED and job["now_code"] != CANCELLED else case.charge,
         }
+        day = day_of(case.request.created_at.timestamp())
 
         def alongside(connection: Connection) -> None:
             if connection.execute(_CLOSE, final).rowcount != 1:
                 raise LeaseLost
+            if final["charge"] is not None:
+                settle(connection, case.request.id, case.who.tenant, day)
             if sealed is not None and rendering is not None:
                 connection.execute(insert(images).values(_image_row(case, sealed, rendering, outcome, now)))
             for statement in case.alongside:

@@ -19,7 +19,6 @@ The table holds a keyed hash of the person, one of the key, and a keyed sketch o
 (`gateway/prompt_sketch.py`), until the time in the settings is over; several gateways count in one database.
 """
 
-import asyncio
 import hmac
 import logging
 import math
@@ -39,6 +38,7 @@ from gateway.records import Case
 from gateway.retry_steps import Like, Refusal, Rows, hardest, likes, suspension, wait_seconds
 from gateway.settings import RetryOptions
 from gateway.statements import decision_id
+from gateway.store.calls import DatabaseCalls
 from gateway.store.database import reading
 from gateway.store.schema import refused_prompts
 from policies.findings import UNANSWERED, Category, Stage
@@ -57,9 +57,16 @@ class Retries:
     """`key`: 32 secret bytes, the same for all gateways on one database. `clock`: Unix seconds."""
 
     def __init__(
-        self, engine: Engine, key: bytes, options: RetryOptions, appeal: str, clock: Callable[[], float]
+        self,
+        engine: Engine,
+        calls: DatabaseCalls,
+        key: bytes,
+        options: RetryOptions,
+        appeal: str,
+        clock: Callable[[], float],
     ) -> None:
         self._engine = engine
+        self._calls = calls
         self._key = key
         self._options = options
         self._appeal = appeal
@@ -69,7 +76,7 @@ class Retries:
 
     async def admit(self, who: Principal, end_user: str | None, prompt: str | None = None) -> None:
         """Raises `Suspended`, or `RetrySlowed` for a prompt; `SQLAlchemyError` if it cannot be known."""
-        await asyncio.to_thread(self._admit, who, end_user, prompt)
+        await self._calls(self._admit, who, end_user, prompt)
 
     async def weigh(self, case: Case) -> None:
         """Joins to a case what asking again has led to: a note if it was refused, a hold if it was not.
@@ -86,7 +93,7 @@ class Retries:
         if case.decision.stops and not refused:
             return
         try:
-            found = await asyncio.to_thread(self._refused if refused else self._passed, case)
+            found = await self._calls(self._refused if refused else self._passed, case)
         except SQLAlchemyError as failure:
             log.warning("refused prompts could not be counted: %s", type(failure).__name__)
             return

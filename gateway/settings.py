@@ -40,7 +40,11 @@ class LimitOptions(_Frozen):
         100_000, gt=0, description="megapixel-steps a tenant may spend per UTC day (1024x1024 at 4 steps costs 4.2)"
     )
     public_requests_per_minute: int = Field(30, ge=1, description="checks of `POST /v1/verify` per address and minute")
-    redis_url: str | None = Field(None, description="count in Redis, shared by several gateways, instead of in memory")
+    redis_url: str | None = Field(
+        None,
+        description="count requests in Redis, shared by several gateways, and not in memory; "
+        "image budgets are in the database",
+    )
 
 
 class RetryOptions(_Frozen):
@@ -198,13 +202,17 @@ class Settings(_Frozen):
         None, description="PEM roots of the authority: time-stamps that lead to no such root count for nothing"
     )
     database_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in the data folder")
+    database_timeout_seconds: float = Field(
+        10, gt=0, le=60, description="how long the database may say nothing before a request that needs it fails"
+    )
     blob_url: str | None = Field(None, description="fsspec URL for pictures; default: a folder in the data folder")
+    blob_timeout_seconds: float = Field(60, gt=0, description="how long one read or write of a file may take")
     limits: LimitOptions = Field(default_factory=LimitOptions, description="see below")
     retries: RetryOptions = Field(default_factory=RetryOptions, description="see below")
     chains: ChainOptions = Field(default_factory=ChainOptions, description="see below")
     intake: IntakeOptions = Field(default_factory=IntakeOptions, description="see below")
     verify: VerifyOptions = Field(default_factory=VerifyOptions, description="see below")
-    queue_size: int = Field(32, ge=1, description="accepted pictures in work at once; more are told to come back")
+    queue_size: int = Field(32, ge=1, description="accepted images in work at once; one tenant may have half of them")
     prompt_timeout_seconds: float = Field(10, gt=0, description="a prompt classifier silent for longer is a finding")
     image_timeout_seconds: float = Field(30, gt=0, description="an image classifier silent for longer is a finding")
     render_timeout_seconds: float = Field(600, gt=0, description="a drawing that takes longer is stopped")

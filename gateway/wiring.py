@@ -32,6 +32,7 @@ from gateway.sealing import Sealing
 from gateway.settings import Settings
 from gateway.signers import CurrentSigner, organisations
 from gateway.store.blobs import Blobs
+from gateway.store.calls import DatabaseCalls
 from gateway.store.vault import Vault
 from gateway.tailoring import Tailoring
 from gateway.uploads import Uploads
@@ -79,7 +80,9 @@ class Parts:
     pictures: Pictures
     uploads: Uploads
     engine: Database
+    database_calls: DatabaseCalls
     vault: Vault
+    idempotency_secret: bytes
     links: Links
     limits: Limits
     limit_settings: LimitSettings
@@ -95,6 +98,7 @@ class Parts:
         await self.limits.aclose()
         for provider in self.identity_providers:
             provider.close()
+        self.database_calls.close()
         self.engine.dispose()
 
 
@@ -125,10 +129,11 @@ def wire(folder: DataFolder) -> Parts:
     signer = _signer(folder)
     sealing, known_marks = _sealing(folder, signer, labelling_of(settings, book))
     foreign = foreign_marks(settings)
-    blobs = Blobs(folder.blob_url)
+    blobs = Blobs(folder.blob_url, settings.blob_timeout_seconds)
     pictures = Pictures(blobs)
     file_limits = FileLimits(settings.max_upload_bytes, settings.max_upload_pixels)
     looks = Looks(folder.engine)
+    calls = DatabaseCalls(2 * settings.database_timeout_seconds)  # a place in the pool, then the statement
     # 6. Who may ask, and how much.
     store = KeyStore(folder.engine, folder.pepper)
     limit_settings = LimitSettings(**settings.limits.model_dump())
@@ -157,13 +162,14 @@ def wire(folder: DataFolder) -> Parts:
         records=Records(ledger, pictures, _now, screening.appeals),
         retries=Retries(
             folder.engine,
+            calls,
             folder.secret("retries"),
             settings.retries,
             " ".join(filter(None, (policy.appeal.how, policy.appeal.contact))),
             time.time,
         ),
         moderation_log=ModerationLog(folder.engine, ledger, time.time),
-        chains=Chains(folder.engine, settings.chains, time.monotonic),
+        chains=Chains(folder.engine, calls, settings.chains, time.monotonic),
         pictures=pictures,
         uploads=Uploads(
             folder.engine,
@@ -179,7 +185,9 @@ def wire(folder: DataFolder) -> Parts:
             quota_bytes=settings.max_stored_upload_bytes,
         ),
         engine=folder.engine,
+        database_calls=calls,
         vault=folder.vault,
+        idempotency_secret=folder.secret("idempotency"),
         links=Links(folder.secret("links"), settings.link_ttl_seconds, time.time),
         limits=Limits(limit_settings),
         limit_settings=limit_settings,

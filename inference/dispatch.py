@@ -1,8 +1,8 @@
 """Brings orders from the event loop to engines: one owner thread per device, a bounded queue, and a way to call off.
 
-An order holds its place from acceptance until the owner thread is through with it, also when its waiter has gone: a
-client who hangs up must not free a place while the device still works. Orders called off while they wait are dropped
-when their turn comes.
+Parties that share a device take turns on it (`inference/fair_queue.py`). An order holds its place from acceptance until
+the owner thread is through with it, also when its waiter has gone: a client who hangs up must not free a place while
+the device still works. Orders called off while they wait are dropped when anyone's turn comes.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from inference.engines import Engine, ModelCard, Rendering, RenderOrder, check_order
 from inference.errors import (
+    PART_FAILURES,
     DispatcherClosed,
     EngineBroken,
     InferenceError,
@@ -26,8 +27,10 @@ from inference.errors import (
     RenderTimeout,
     UnknownModel,
 )
+from inference.fair_queue import FairQueue
 
 _FIRST_GUESS_SECONDS = 5.0  # for Retry-After before anything was rendered
+_NOBODY = ""  # who all are that do not say for whom they ask
 _NEWEST_WEIGHT = 0.2  # of the newest render in the running mean
 
 
@@ -100,6 +103,12 @@ class Dispatcher:
         return sum(stats.waiting + stats.running for stats in self.stats)
 
     @property
+    def mean_seconds(self) -> float:
+        """How long one order takes on a device, from recent ones."""
+        known = [stats.mean_seconds for stats in self.stats if stats.rendered]
+        return sum(known) / len(known) if known else _FIRST_GUESS_SECONDS
+
+    @property
     def ready(self) -> bool:
         """True once every engine has its weights on its device."""
         return all(stats.ready for stats in self.stats)
@@ -127,19 +136,21 @@ class Dispatcher:
         *,
         progress: Callable[[int, int], None] | None = None,
         cancel: threading.Event | None = None,
+        share: Sequence[str] = (_NOBODY, _NOBODY),
     ) -> Rendering:
         """Waits for a turn and for the picture, as drawn: whoever has it looked at finishes it (`finishing.finish`).
 
         `progress(steps done, steps in all)` is called on the event loop. `cancel`, once set, ends the order at its
-        turn or at the next step; so does cancelling the awaiting task. Raises `UnknownModel`, `OrderRefused` and
-        `QueueFull` at once; `RenderCancelled`, `RenderTimeout`, `EngineOutOfMemory`, `EngineBroken` and, for prompts
-        longer than the model reads, `OrderRefused` later.
+        turn or at the next step; so does cancelling the awaiting task. `share`: who it is for, as two names: parties of
+        the first kind share the device equally by megapixel-steps, those of the second what their party gets. Raises
+        `UnknownModel`, `OrderRefused` and `QueueFull` at once; `RenderCancelled`, `RenderTimeout`, `EngineOutOfMemory`,
+        `EngineBroken` and, for prompts longer than the model reads, `OrderRefused` later.
         """
         check_order(order, self.card(order.model))
         _, engine, lane = self._served[order.model]
         loop = asyncio.get_running_loop()
         ticket = _Ticket(order, engine, loop, loop.create_future(), progress, cancel or threading.Event())
-        lane.accept(ticket)
+        lane.accept(ticket, share)
         try:
             return await ticket.answer
         finally:
@@ -212,6 +223,7 @@ class _Lane:
         self._timeout_seconds = timeout_seconds
         self._owner = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{device}")
         self._lock = threading.Lock()
+        self._waiting: FairQueue[_Ticket] = FairQueue()
         self._closing = False
         self._stop = threading.Event()
         self._loaded: set[int] = set()
@@ -247,7 +259,7 @@ class _Lane:
         with self._lock:
             self._loaded.add(id(engine))
 
-    def accept(self, ticket: _Ticket) -> None:
+    def accept(self, ticket: _Ticket, share: Sequence[str]) -> None:
         with self._lock:
             if self._closing:
                 raise DispatcherClosed
@@ -256,17 +268,30 @@ class _Lane:
                 seconds = self._taken * (self._mean_seconds or _FIRST_GUESS_SECONDS)
                 raise QueueFull(max(1, math.ceil(seconds)))
             self._taken += 1
-            self._owner.submit(self._serve, ticket)
+            order = ticket.order
+            self._waiting.put(ticket, share, order.width * order.height * order.steps)
+            self._owner.submit(self._serve_next)
+
+    def _serve_next(self) -> None:
+        """On the owner thread: whose turn it is, and everything that was called off meanwhile. Called once an order."""
+        with self._lock:
+            off = self._waiting.drop(_called_off)
+            ticket = self._waiting.take() if len(self._waiting) else None
+        for each in off:
+            self._count(each, RenderCancelled())
+            each.tell(each.settle, RenderCancelled())
+        if ticket is not None:
+            self._serve(ticket)
 
     def _serve(self, ticket: _Ticket) -> None:
-        """On the owner thread: one order from its turn to its outcome."""
+        """One order from its turn to its outcome."""
         outcome: Rendering | InferenceError
         try:
             self._load(ticket.engine)
             outcome = self._rendering(ticket)
         except InferenceError as error:
             outcome = error
-        except Exception as error:  # noqa: BLE001 - a stranger's part may raise anything, and its waiter must hear of it
+        except PART_FAILURES as error:  # a stranger's part may raise anything, and its waiter must hear of it
             outcome = EngineBroken(f"engine {ticket.engine.name} failed ({type(error).__name__})")
             outcome.__cause__ = error
         self._count(ticket, outcome)
@@ -274,7 +299,7 @@ class _Lane:
 
     def _rendering(self, ticket: _Ticket) -> Rendering:
         def cancelled() -> bool:
-            return ticket.abandoned.is_set() or ticket.cancel.is_set() or self._stop.is_set()
+            return _called_off(ticket) or self._stop.is_set()
 
         if cancelled():
             raise RenderCancelled
@@ -288,6 +313,8 @@ class _Lane:
         with self._lock:
             since, self._running_since = self._running_since, None
             self._taken -= 1
+            if not self._taken:
+                self._waiting.rest()
             if ticket.expired:
                 self._timed_out += 1
             elif isinstance(outcome, RenderCancelled):
@@ -313,6 +340,10 @@ class _Lane:
         for engine in self.engines:
             await loop.run_in_executor(self._owner, engine.close)
         self._owner.shutdown(wait=False)
+
+
+def _called_off(ticket: _Ticket) -> bool:
+    return ticket.abandoned.is_set() or ticket.cancel.is_set()
 
 
 def _checked(rendering: Rendering, ticket: _Ticket) -> Rendering:

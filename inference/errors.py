@@ -1,5 +1,9 @@
 """What can keep an order from becoming pixels. Messages carry numbers, field names and remedies, never the prompt."""
 
+PART_FAILURES = (Exception, SystemExit, KeyboardInterrupt)
+"""What a stranger's part may raise. The last two would end the process from a task of the event loop; a signal does not
+come this way, so whoever raises them is a part."""
+
 
 class InferenceError(Exception):
     """Base of everything this package raises on purpose."""

@@ -106,7 +106,7 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
             bar.update(task, description="Screening, drawing, sealing", total=request.steps)
             # Whoever can open the data folder is the operator; the log names the caller as such.
             who = Principal("operator", "operator", frozenset({Scope.GENERATE}), Assurance(level))
-            await desk.accept(who, request)
+            await desk.accept(who, [request])
             waiting = asyncio.ensure_future(jobs.finished(request.id))
             while not waiting.done():
                 bar.update(task, completed=jobs.steps_done_here(request.id))

@@ -15,7 +15,7 @@ from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.dialects.native_answers import ANSWERS, NativeError
 from gateway.errors import BadRequest, NotFound
-from gateway.exchange import Delivered, Outcome
+from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import FILES, keyed
 from gateway.labelling import LabelFields
 from gateway.problems import Problem, problem_of_outcome
@@ -118,14 +118,18 @@ class Native:
         async def generate(request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)]) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             order = desk.complete(_wish(desk, body, request, who), "native", "pred", _FIELDS)
-            await desk.accept(who, order, _FIELDS)
+            key = desk.idempotency_key(who, request, body.model_dump_json().encode())
+            accepted = await desk.accept(who, [order], _FIELDS, key)
+            if accepted.again:
+                row = await desk.job(who, accepted.ids[0])
+                return _both(_view(desk, request, row, await desk.outcome(row)))
             return _both(_started(order.id, order.model, order.created_at))
 
         @router.get("/model/prediction/{prediction_id}", summary="Ask for the state of a generation")
         async def prediction(request: Request, prediction_id: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            row = desk.job(who, prediction_id)
-            outcome = desk.outcome(row)
+            row = await desk.job(who, prediction_id)
+            outcome = await desk.outcome(row)
             response = _both(_view(desk, request, row, outcome))
             if outcome is not None:
                 response.headers[RECEIPT_HEADER] = receipt_header(outcome)
@@ -134,10 +138,10 @@ class Native:
         @router.post("/model/prediction/{prediction_id}/cancel", summary="Stop a generation at its next step")
         async def cancel(request: Request, prediction_id: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            desk.job(who, prediction_id)
-            desk.jobs.cancel(prediction_id)
-            row = desk.job(who, prediction_id)
-            return _both(_view(desk, request, row, desk.outcome(row)))
+            await desk.job(who, prediction_id)
+            await desk.jobs.cancel(prediction_id, who.tenant)
+            row = await desk.job(who, prediction_id)
+            return _both(_view(desk, request, row, await desk.outcome(row)))
 
         @router.get("/model/predictions", summary="The caller's own generations, newest first")
         async def predictions(
@@ -146,9 +150,9 @@ class Native:
             before: Annotated[float | None, Query(description="`next` of the page before")] = None,
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
-            rows = desk.jobs.history(who.tenant, limit + 1, before)
-            more = rows[limit - 1].created_at if len(rows) > limit else None
-            return _json({"data": [_view(desk, request, row, desk.outcome(row)) for row in rows[:limit]], "next": more})
+            found = await desk.history(who, limit + 1, before)
+            more = found[limit - 1][0].created_at if len(found) > limit else None
+            return _json({"data": [_view(desk, request, *each) for each in found[:limit]], "next": more})
 
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
         @keyed(Scope.GENERATE, FILES)
@@ -279,6 +283,7 @@ def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]
         "content_id": image.content_id,
         "sha256": image.sha256,
         "output_quality": image.quality,
+        **drawing_of(outcome),
         "provenance": {
             "manifest_id": image.manifest_id,
             "manifest_url": desk.manifest_link(request, image),

@@ -21,6 +21,7 @@ from gateway.dialects.openai_images import (
     FIELDS,
     EditBody,
     GenerationBody,
+    contents,
     counted_form,
     edit_body,
     edit_wishes,
@@ -30,10 +31,12 @@ from gateway.dialects.openai_images import (
 )
 from gateway.dialects.openai_moderations import EXAMPLES as MODERATIONS
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
+from gateway.dialects.waiting import outcomes
 from gateway.errors import NotOffered
-from gateway.exchange import Delivered, ImageRequest, Outcome
+from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import DATA_URLS, FILES, keyed
 from gateway.problems import Problem, problem_of_outcome
+from gateway.store.jobs import Accepted
 from inference.engines import ModelCard
 
 NamedBody = TypeVar("NamedBody", GenerationBody, EditBody, ModerationBody)
@@ -72,7 +75,9 @@ class OpenAI:
             who = await desk.identify(request, Scope.GENERATE)
             body = _named(desk, request, who, body)
             orders = desk.complete_all(wishes(body, desk.model(body.model)), "openai", "img", FIELDS)
-            return await _draw(desk, request, who, body, orders)
+            key = desk.idempotency_key(who, request, body.model_dump_json().encode())
+            accepted = await desk.accept(who, orders, FIELDS, key)
+            return await _drawn(desk, request, who, body, accepted)
 
         @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
         @keyed(Scope.GENERATE, FILES)
@@ -84,8 +89,13 @@ class OpenAI:
                 wanted = edit_wishes(body, desk.model(body.model), pictures, mask)
                 orders = desk.complete_all(wanted, "openai", "img", FIELDS)
                 await desk.not_suspended(who, orders[0].end_user)
-                orders = await take_in(desk, who, orders, pictures, mask)
-            return await _draw(desk, request, who, body, orders)
+                files = await contents(pictures, mask) if "idempotency-key" in request.headers else ()
+                key = desk.idempotency_key(who, request, body.model_dump_json().encode(), *files)
+                accepted = await desk.accepted_before(key)
+                if accepted is None:
+                    orders = await take_in(desk, who, orders, pictures, mask)
+                    accepted = await desk.accept(who, orders, FIELDS, key)
+            return await _drawn(desk, request, who, body, accepted)
 
         @router.post(
             "/images/variations", status_code=400, summary="Not offered: send the image and a prompt to the edits"
@@ -131,24 +141,12 @@ def _named(desk: Desk, request: Request, who: Principal, body: NamedBody) -> Nam
     return body.model_copy(update={"safety_identifier": named, "user": None})
 
 
-async def _draw(
-    desk: Desk, request: Request, who: Principal, body: GenerationBody, orders: list[ImageRequest]
-) -> Response:
-    works: list[asyncio.Task[Outcome]] = []
-    try:
-        for order in orders:
-            works.append(await desk.accept(who, order, FIELDS))
-    except BaseException:
-        for order in orders[: len(works)]:  # the caller learns of none of them, so none is drawn for nothing
-            desk.jobs.cancel(order.id)
-        raise
-    outcomes = await asyncio.gather(*(asyncio.shield(work) for work in works))
-    return await asyncio.to_thread(_answer, desk, request, body, orders, outcomes)
+async def _drawn(desk: Desk, request: Request, who: Principal, body: GenerationBody, accepted: Accepted) -> Response:
+    found = await outcomes(desk, request, who, accepted)
+    return await asyncio.to_thread(_answer, desk, request, body, found)
 
 
-def _answer(
-    desk: Desk, request: Request, body: GenerationBody, orders: list[ImageRequest], outcomes: list[Outcome]
-) -> Response:
+def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[Outcome]) -> Response:
     """All delivered pictures; those that were stopped are named beside them. Nothing delivered is an error."""
     delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
     problems = {number: problem for number, each in enumerate(outcomes) if (problem := problem_of_outcome(each))}
@@ -182,12 +180,12 @@ def _answer(
 
 
 def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delivered) -> dict[str, Any]:
-    revised = {"revised_prompt": outcome.told.revised_prompt}
+    said = {"revised_prompt": outcome.told.revised_prompt, "seed": drawing_of(outcome).get("seed")}
     if body.response_format == "url":
-        return {"url": desk.image_link(request, outcome.image), "b64_json": None, **revised}
+        return {"url": desk.image_link(request, outcome.image), "b64_json": None, **said}
     image = outcome.image
     data = desk.parts.pictures.file(outcome.receipt.request_id, image)
-    return {"b64_json": base64.b64encode(data).decode(), "url": None, **revised}
+    return {"b64_json": base64.b64encode(data).decode(), "url": None, **said}
 
 
 def _facts(outcome: Delivered) -> dict[str, Any]:
@@ -196,6 +194,7 @@ def _facts(outcome: Delivered) -> dict[str, Any]:
         "sha256": outcome.image.sha256,
         "manifest_id": outcome.image.manifest_id,
         "output_compression": outcome.image.quality,
+        "drawing": drawing_of(outcome),
         "receipt": orjson.loads(outcome.receipt.to_json()),
         **outcome.told.to_dict(),
     }

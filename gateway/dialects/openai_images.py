@@ -64,7 +64,10 @@ class GenerationBody(LabelFields, WireBody):
     negative_prompt: None = Field(None, description="not offered: say in the prompt what is to be seen")
     safety_identifier: str | None = None
     user: str | None = Field(None, description="another name for `safety_identifier`, which wins")
-    seed: int | None = None
+    seed: int | None = Field(
+        None,
+        description="image k of `n` is drawn with seed + k; without it each has a seed of its own, told in `data`",
+    )
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
 
@@ -216,6 +219,15 @@ def _strength(body: EditBody, card: ModelCard, mask: UploadFile | None) -> float
     if not (card.uses_strength or mask):
         raise BadRequest("input_fidelity", "this model looks at images as a whole", "Leave it out")
     return _STRENGTHS[body.input_fidelity]
+
+
+async def contents(pictures: list[UploadFile], mask: UploadFile | None) -> list[bytes]:
+    """The files of a form, to be read once more later."""
+    found = []
+    for file in (*pictures, *([mask] if mask else ())):
+        found.append(await file.read())
+        await file.seek(0)
+    return found
 
 
 async def take_in(

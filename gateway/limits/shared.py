@@ -1,4 +1,4 @@
-"""Counting in Redis, for several gateways at once: requests by leased chunks, budgets exactly. Never waits long.
+"""Counting in Redis, for several gateways at once: requests by leased chunks. Never waits long.
 
 One script call leases a handful of requests, which are then admitted from memory; what a lease did not use goes back
 with the next one. Keys carry the tenant as a hash tag, so that every script stays within one slot of a cluster. The
@@ -19,7 +19,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.limits.quotas import (
-    DAY_SECONDS,
     KEY_LIMIT,
     TENANT_LIMIT,
     WINDOW_SECONDS,
@@ -27,14 +26,13 @@ from gateway.limits.quotas import (
     RateState,
     SharedCountGone,
 )
-from gateway.limits.windows import budget_exhausted, budget_state, rate_limited
+from gateway.limits.windows import rate_limited
 
 TIMEOUT_SECONDS = 0.25
 _LEASE_SECONDS = 1.0
 _LEASE_SHARE = 16  # at most this part of a limit is out in one lease
 _MAX_LEASE = 256
 _REFUSAL_SECONDS = 0.1  # a refused caller is refused from memory this long: a flood does not reach Redis
-_BUDGET_TTL_SECONDS = DAY_SECONDS + 3600
 
 _LEASE = """
 local ttl, weight = ARGV[1], tonumber(ARGV[2])
@@ -58,16 +56,6 @@ for bucket = 0, #KEYS / 2 - 1 do
 end
 return answer
 """
-
-_SPEND = """
-local cost, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local used = tonumber(redis.call('GET', KEYS[1]) or '0')
-if cost > 0 and limit >= 0 and used + cost > limit then return {0, used} end
-used = redis.call('INCRBY', KEYS[1], math.max(cost, -used))
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return {1, used}
-"""
-_UNCHECKED = -1
 
 
 @dataclass(slots=True)
@@ -93,15 +81,13 @@ class _Lease:
 
 
 class SharedCounts:
-    """One Redis, used from one event loop. `available` turns False on the first failure; its
-    owner turns it back after a `ping` and after settling what was counted elsewhere.
+    """One Redis, used from one event loop. `available` turns False on the first failure; its owner turns it back after
+    a `ping`.
 
     `clock`: Unix seconds. Raises `ValueError` for a URL that is none.
     """
 
-    def __init__(
-        self, url: str, key_limit: int, tenant_limit: int, budget: int, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, url: str, key_limit: int, tenant_limit: int, clock: Callable[[], float] = time.time) -> None:
         self._redis: Any = Redis.from_url(  # its type hints differ from one release to the next
             url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -109,10 +95,8 @@ class SharedCounts:
             retry=Retry(NoBackoff(), 0),
         )
         self._lease_script = self._redis.register_script(_LEASE)
-        self._spend_script = self._redis.register_script(_SPEND)
         self._key_limit = key_limit
         self._tenant_limit = tenant_limit
-        self._budget = budget
         self._clock = clock
         self._keys: dict[str, _Lease] = {}
         self._tenants: dict[str, _Lease] = {}
@@ -142,21 +126,6 @@ class SharedCounts:
                 if not self.available:  # who waited behind a call that failed does not wait for another
                     raise SharedCountGone
                 await self._renew(tenant, lacking, now)
-
-    async def spend(self, tenant: str, milli: int) -> tuple[RateState, int]:
-        """Spends all of it or nothing; also returns what the tenant has spent today.
-
-        Raises `BudgetExhausted` or `SharedCountGone`.
-        """
-        now = self._clock()
-        done, used = await self._adjust(tenant, int(now // DAY_SECONDS), milli, self._budget)
-        if not done:
-            raise budget_exhausted(self._budget, used, milli, now, False)
-        return budget_state(self._budget, used, now, False), used
-
-    async def settle(self, tenant: str, day: int, milli: int) -> int:
-        """Adds what was spent (or, below zero, gives back) without asking whether it fits; returns the day's sum."""
-        return (await self._adjust(tenant, day, milli, _UNCHECKED))[1]
 
     async def ping(self) -> None:
         """Raises `SharedCountGone` if Redis does not answer. Leases from before are dropped."""
@@ -190,12 +159,6 @@ class SharedCounts:
             if lease.tokens == 0:
                 lease.refused_at = self._clock()
                 lease.chunk = 1
-
-    async def _adjust(self, tenant: str, day: int, milli: int, limit: int) -> tuple[bool, int]:
-        name = f"fluxgate:{{{tenant}}}:budget:{day}"
-        arguments = [milli, limit, _BUDGET_TTL_SECONDS]
-        done, used = await self._ask(lambda: self._spend_script(keys=[name], args=arguments))
-        return bool(done), int(used)
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
         try:

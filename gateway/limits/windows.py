@@ -1,17 +1,12 @@
-"""Counting in memory: requests in a sliding minute, megapixel-steps in a UTC day. Thread-safe, microseconds."""
+"""Counting in memory: requests in a sliding minute. Thread-safe, microseconds."""
 
-import math
 from dataclasses import dataclass
 from threading import Lock
 
 from gateway.limits.quotas import (
-    BUDGET_LIMIT,
-    DAY_SECONDS,
     KEY_LIMIT,
-    MILLI,
     TENANT_LIMIT,
     WINDOW_SECONDS,
-    BudgetExhausted,
     Quota,
     RateLimited,
     RateState,
@@ -74,71 +69,11 @@ class SlidingWindows:
                 del buckets[name]
 
 
-class DayBudgets:
-    """Thousandths of megapixel-steps that tenants spent on the current UTC day."""
-
-    def __init__(self, limit: int, *, degraded: bool = False) -> None:
-        self._limit = limit
-        self._degraded = degraded
-        self._lock = Lock()
-        self._day = -1
-        self._used: dict[str, int] = {}
-
-    def spend(self, tenant: str, milli: int, now: float, ceiling: int | None = None) -> RateState:
-        """Spends all of it or nothing. `ceiling`: what may be spent at most, if less than the limit.
-
-        Raises `BudgetExhausted`.
-        """
-        limit = self._limit if ceiling is None else min(self._limit, ceiling)
-        with self._lock:
-            self._turn(now)
-            used = self._used.get(tenant, 0)
-            enough = used + milli <= limit
-            if enough:
-                used = self._used[tenant] = used + milli
-        if not enough:
-            raise budget_exhausted(self._limit, used, milli, now, self._degraded)
-        return budget_state(self._limit, used, now, self._degraded)
-
-    def refund(self, tenant: str, milli: int, now: float) -> None:
-        """Gives back at most what the tenant spent today."""
-        with self._lock:
-            self._turn(now)
-            self._used[tenant] = max(0, self._used.get(tenant, 0) - milli)
-
-    def clear(self) -> None:
-        """Forgets what was spent."""
-        with self._lock:
-            self._used.clear()
-
-    def _turn(self, now: float) -> None:
-        day = int(now // DAY_SECONDS)
-        if day > self._day:
-            self._day = day
-            self._used.clear()
-
-
 def rate_limited(quotas: tuple[Quota, ...], degraded: bool) -> RateLimited:
     """The refusal by the first quota that is used up; the wait is the longest of all that are, in whole seconds."""
     used_up = [quota for quota in quotas if quota.left == 0]
     seconds = max(1, *(quota.reset_seconds for quota in used_up))
     return RateLimited(seconds, used_up[0].name, RateState(quotas, degraded, seconds))
-
-
-def budget_state(
-    limit: int, used: int, now: float, degraded: bool, retry_after_seconds: int | None = None
-) -> RateState:
-    """`limit`, `used`: thousandths of megapixel-steps. A day does not slide."""
-    quota = Quota(BUDGET_LIMIT, limit, DAY_SECONDS, max(0, limit - used), 0, used, now % DAY_SECONDS, False, MILLI)
-    return RateState((quota,), degraded, retry_after_seconds)
-
-
-def budget_exhausted(limit: int, used: int, milli: int, now: float, degraded: bool) -> BudgetExhausted:
-    """The refusal; it names midnight, unless the order does not fit a whole day."""
-    # A degraded limit is a part of the real one: an order above it may well fit tomorrow, or once Redis is back.
-    fits = milli <= limit or degraded
-    seconds = max(1, math.ceil(DAY_SECONDS - now % DAY_SECONDS)) if fits else None
-    return BudgetExhausted(seconds, BUDGET_LIMIT, budget_state(limit, used, now, degraded, seconds))
 
 
 def _bucket(buckets: dict[str, _Bucket], name: str, segment: float) -> _Bucket:

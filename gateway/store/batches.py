@@ -1,47 +1,52 @@
-"""Inserts rows of concurrent callers together: one transaction and one wait for the disk for all who came meanwhile."""
+"""Writes of concurrent callers together: one transaction and one wait for the disk for all who came meanwhile."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
-from sqlalchemy import Engine, Table, insert
+MOST_TOGETHER = 256
 
-MAX_ROWS = 256
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-class Batches:
-    """Rows of one table. Lives on one event loop. Alone, a caller waits for nobody."""
+class Batches(Generic[Item, Answer]):
+    """Lives on one event loop. Alone, a caller waits for nobody.
 
-    def __init__(self, engine: Engine, table: Table) -> None:
-        self._engine = engine
-        self._insert = insert(table)
-        self._waiting: list[tuple[Mapping[str, Any], asyncio.Future[None]]] = []
+    `write`: blocks; writes a group in one transaction and returns an answer, or the failure of that one, for each.
+    `kind`: only items of one kind are written together.
+    """
+
+    def __init__(
+        self, write: Callable[[Sequence[Item]], Sequence[Answer | Exception]], kind: Callable[[Item], object]
+    ) -> None:
+        self._write_group = write
+        self._kind = kind
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def insert(self, row: Mapping[str, Any]) -> None:
-        """Returns once the row is on disk. Raises what the database raises: then no row of its group is there."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, done))
+    async def add(self, item: Item) -> Answer:
+        """Returns once the item is on disk. Raises its own failure, or the database's: then no item of its group is."""
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
-        await done
+        return await done
 
     async def _write(self) -> None:
         while self._waiting:
-            group, self._waiting = self._waiting[:MAX_ROWS], self._waiting[MAX_ROWS:]
-            failure: Exception | None = None
+            kind = self._kind(self._waiting[0][0])
+            group = [each for each in self._waiting if self._kind(each[0]) == kind][:MOST_TOGETHER]
+            self._waiting = [each for each in self._waiting if each not in group]
+            answers: Sequence[Answer | Exception]
             try:
-                await asyncio.to_thread(self._commit, [row for row, _ in group])
-            except Exception as error:  # noqa: BLE001  it belongs to the callers
-                failure = error
-            for _, done in group:
+                answers = await asyncio.to_thread(self._write_group, [item for item, _ in group])
+            except Exception as failure:  # noqa: BLE001  it belongs to the callers
+                answers = [failure] * len(group)
+            for (_, done), answer in zip(group, answers, strict=True):
                 if done.done():  # its caller has gone
                     continue
-                if failure is None:
-                    done.set_result(None)
+                if isinstance(answer, Exception):
+                    done.set_exception(answer)
                 else:
-                    done.set_exception(failure)
-
-    def _commit(self, rows: list[Mapping[str, Any]]) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(self._insert, rows)
+                    done.set_result(answer)

@@ -1,11 +1,20 @@
-"""Stores files by name through fsspec: a local folder by default, `s3://…` and others by URL."""
+"""Stores files by name through fsspec: a local folder by default, `s3://…` and others by URL.
 
+Every call has an end: a store that hangs is one that is away.
+"""
+
+import contextlib
 import os
 import re
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import fsspec
+
+Answer = TypeVar("Answer")
 
 _NAME = re.compile(r"[a-z]+/[A-Za-z0-9_-]+(\.[a-z0-9]+)*")
 
@@ -19,9 +28,14 @@ class BlobMissing(Exception):
 
 
 class Blobs:
-    """`url`: a folder or an fsspec URL. Names look like `images/fg_abc.png`; anything else is a programming error."""
+    """`url`: a folder or an fsspec URL. Names look like `images/fg_abc.png`; anything else is a programming error.
 
-    def __init__(self, url: str) -> None:
+    `seconds`: how long one call may take, whatever the store; then it raises `BlobsUnavailable`.
+    """
+
+    def __init__(self, url: str, seconds: float = 60.0, threads: int = 16) -> None:
+        self._seconds = seconds
+        self._pool = ThreadPoolExecutor(threads, "blobs")
         self._fs, self._root = fsspec.core.url_to_fs(url)
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
 
@@ -30,15 +44,11 @@ class Blobs:
         """The folder, if it is on a disk of this machine."""
         return Path(self._root) if self._local else None
 
-    def _path(self, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError("blob name is not of the form folder/name.ext")
-        return f"{self._root}/{name}"
-
     def write(self, name: str, data: bytes) -> None:
         """All or nothing: on a local disk the bytes are written beside and renamed. Raises `BlobsUnavailable`."""
         path = self._path(name)
-        try:
+
+        def write() -> None:
             beside = f"{path}.{uuid.uuid4().hex}.part" if self._local else path
             if self._local:
                 _make_private(beside, self._root)
@@ -52,36 +62,50 @@ class Blobs:
                 if self._local and self._fs.exists(beside):
                     self._fs.rm_file(beside)
                 raise
-        except Exception as failure:
+
+        try:
+            self._in_time(write)
+        except FileNotFoundError as failure:
             raise BlobsUnavailable("the blob store did not take a file") from failure
 
     def read(self, name: str) -> bytes:
         """Raises `BlobMissing` or `BlobsUnavailable`."""
+        path = self._path(name)
         try:
-            data: bytes = self._fs.cat_file(self._path(name))
+            data: bytes = self._in_time(lambda: self._fs.cat_file(path))
         except FileNotFoundError as failure:
             raise BlobMissing(name) from failure
-        except Exception as failure:
-            raise BlobsUnavailable("the blob store did not give a file") from failure
         return data
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names that begin with `prefix`, such as `images/pred_abc-`. Walks a folder: not for every request."""
         folder, _, start = prefix.partition("/")
+        pattern = f"{self._path(folder + '/' + start)}*"
         try:
-            found = self._fs.glob(f"{self._path(folder + '/' + start)}*")
-        except Exception as failure:
-            raise BlobsUnavailable("the blob store did not list its files") from failure
+            found = self._in_time(lambda: self._fs.glob(pattern))
+        except FileNotFoundError:
+            return ()
         return tuple(f"{folder}/{str(path).rsplit('/', 1)[-1]}" for path in found)
 
     def remove(self, name: str) -> None:
         """Removing what is not there is no error."""
+        path = self._path(name)
+        with contextlib.suppress(FileNotFoundError):
+            self._in_time(lambda: self._fs.rm_file(path))
+
+    def _path(self, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("blob name is not of the form folder/name.ext")
+        return f"{self._root}/{name}"
+
+    def _in_time(self, work: Callable[[], Answer]) -> Answer:
+        """What `work` returns; its own `FileNotFoundError`, `BlobsUnavailable` for whatever else."""
         try:
-            self._fs.rm_file(self._path(name))
+            return self._pool.submit(work).result(self._seconds)
         except FileNotFoundError:
-            return
-        except Exception as failure:
-            raise BlobsUnavailable("the blob store did not remove a file") from failure
+            raise
+        except (Exception, SystemExit, KeyboardInterrupt) as failure:
+            raise BlobsUnavailable("the blob store did not answer as it should") from failure
 
 
 def _make_private(path: str, root: str) -> None:

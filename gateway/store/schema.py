@@ -58,12 +58,33 @@ jobs = Table(
     Column("lease_until", Float),
     Column("attempt", Integer, nullable=False, default=0),  # the fencing token
     Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("cost", BigInteger),  # thousandths of megapixel-steps held of the day's budget; empty in older rows
+    Column("charged", BigInteger),  # what of it the job cost in the end; empty until then
     Column("stage", String(16)),
     Column("code", String(64)),
     Column("content_id", String(40)),
     Column("reasons", Text),  # statement of reasons, JSON: ids and categories, never the subject
     Index("jobs_by_tenant", "tenant", "created_at"),
     Index("jobs_by_state", "state", "lease_until"),
+)
+
+# What each tenant's jobs hold and have cost, by UTC day: written in one transaction with a job's row, and with its end.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("day", Integer, primary_key=True),  # whole days since 1970
+    Column("used", BigInteger, nullable=False),  # thousandths of megapixel-steps
+)
+
+# Which jobs an `Idempotency-Key` led to. Key and body are keyed hashes: a body holds a prompt.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("body", String(64), nullable=False),
+    Column("jobs", Text, nullable=False),  # ids, in the order of the images, with a space between
+    Column("expires_at", Float, nullable=False, index=True),
 )
 
 images = Table(

@@ -72,7 +72,8 @@ class Entry:
     `time`: aware; logged in UTC with milliseconds. `stage`: the station reached. `automated`: no human took part in the
     decision. `shadows`: what rules on trial would have said. `tolerance`: the `safety_tolerance` that was `asked` for,
     and the one that `counted`. `second_stage`: second classifier → whether it was `asked` about the prompt, and if not,
-    why: the first one scored `below` its zone or surely `above`, or was `silent`. `*_digest`: `sha256:…`.
+    why: the first one scored `below` its zone or surely `above`, or was `silent`. `drawing`: seed, size in pixels,
+    steps and guidance the image was drawn with. `*_digest`: `sha256:…`.
     `output_sha256`, `pdq`, `manifest_sha256`: hex, of the delivered or held picture only. `timestamped`: an RFC 3161
     time-stamp is in its signature. `passed`: number of `subjects`, and `from` and `to` when. `files`: name →
     hex SHA-256 of a report's files. `commitments`: name → `commit(...)`. Raises `EntryInvalid`.
@@ -91,6 +92,7 @@ class Entry:
     shadows: tuple[Reason, ...] = ()
     tolerance: Mapping[str, int] | None = None
     second_stage: Mapping[str, str] | None = None
+    drawing: Mapping[str, int | str] | None = None
     model_id: str | None = None
     weights_digest: str | None = None
     output_sha256: str | None = None
@@ -135,6 +137,7 @@ class Entry:
             "shadows": [_reason(reason) for reason in self.shadows] or None,
             "tolerance": None if self.tolerance is None else dict(self.tolerance),
             "second_stage": None if self.second_stage is None else dict(self.second_stage),
+            "drawing": None if self.drawing is None else dict(self.drawing),
             "model_id": self.model_id,
             "weights_digest": self.weights_digest,
             "output_sha256": self.output_sha256,

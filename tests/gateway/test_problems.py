@@ -33,6 +33,8 @@ CAUGHT_INSIDE = {
     "gateway.limits.quotas.SharedCountGone": "Limits counts for itself then",
     "gateway.limits.quotas.LimitReached": "base of the two that are raised",
     "gateway.errors.GatewayError": "base",
+    "gateway.store.budgets.BudgetSpent": "jobs turn it into BudgetExhausted",
+    "gateway.store.jobs.KeyReused": "jobs turn it into IdempotencyKeyReused",
     "moderation.errors.ModerationError": "base",
     "moderation.errors.ClassifierFailed": "screening turns it into a finding",
     "moderation.image_hash_formats.Unreadable": "the reader of lists turns it into its own",

@@ -94,7 +94,7 @@ def test_nothing_is_accepted_when_postgresql_refuses(house_on_postgresql: House)
     assert (got.status_code, got.json()["error"]["code"]) == (503, "database_unavailable")
 
 
-def test_two_gateways_share_one_budget_in_redis(the_house: House, redis_url: str) -> None:
+def test_two_gateways_share_one_budget_with_rates_in_redis(the_house: House, redis_url: str) -> None:
     from gateway.limits import Limits, LimitSettings
 
     tenant, key = the_house.new_key(f"walk-{uuid.uuid4().hex[:8]}")
