@@ -9,7 +9,7 @@ import secrets
 import time
 from base64 import b32encode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -32,10 +32,9 @@ from gateway.store.jobs import FINAL_STATES, Accepted, IdempotencyKey, JobRow
 from gateway.store.schema import images
 from gateway.turns import most_at_once
 from gateway.wiring import Parts
+from gateway.wishes import DEFAULT_STRENGTH, MEDIA_TYPES, Wish
 from inference.engines import (
-    AS_DRAWN,
     MAX_REFERENCES,
-    Finish,
     ModelCard,
     RenderOrder,
     check_order,
@@ -44,46 +43,13 @@ from inference.engines import (
 from inference.errors import OrderRefused, UnknownModel
 from inference.sizes import fit
 from policies.policy import TOLERANCES
-from provenance.claims import Corner, LabelStyle
 from provenance.errors import LedgerUnavailable
 from provenance.labels import LabelDoesNotFit
-
-DEFAULT_STRENGTH = 0.6
-
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg"} | {
-    name: f"image/{name}" for name in ("webp", "avif", "tiff")
-}
-
 
 _LONGEST_KEY = 255
 _LOOK_SECONDS = 0.25  # between looks at a job that another process works on
 _SEEDS = 2**53
 """Seeds drawn here are told in JSON, where many readers keep no larger number exactly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a caller asked for, in our words; None means "as the model does by default"."""
-
-    prompt: str
-    model: str | None = None
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int | None = None
-    output_format: str = "png"
-    quality: int = 92
-    upload: str | None = None
-    strength: float | None = None
-    end_user: str | None = None
-    mask: str | None = None
-    references: tuple[str, ...] = ()
-    finish: Finish = AS_DRAWN
-    visible_label: LabelStyle = "none"
-    label_corner: Corner = "top_right"
-    label_language: str | None = None
-    tolerance: int | None = None
 
 
 def _check_modes(request: ImageRequest, card: ModelCard, bad: Callable[[str, str, str], BadRequest]) -> None:
@@ -292,7 +258,10 @@ class Desk:
 
     async def accepted_before(self, key: IdempotencyKey | None) -> Accepted | None:
         """The jobs that an earlier call with this key led to. Raises `IdempotencyKeyReused`."""
-        return None if key is None else await self.jobs.known(key)
+        known = None if key is None else await self.jobs.known(key)
+        if known is not None:
+            telemetry.entries_are_those_of(known.ids)
+        return known
 
     def idempotency_key(self, who: Principal, request: Request, *asked: bytes) -> IdempotencyKey | None:
         """The call's `Idempotency-Key`, for what is `asked`. Raises `BadRequest` for one that cannot be used."""

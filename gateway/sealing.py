@@ -13,6 +13,7 @@ from gateway.labelling import Labelling
 from gateway.uploads import Sent
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Rendering
+from inference.errors import PART_FAILURES
 from provenance.claims import Claim, Detached, MediaType, Region, SealedImage, content_id
 from provenance.errors import ProvenanceError, SealError
 from provenance.payload import MARK_BYTES
@@ -81,7 +82,7 @@ class Sealing:
             return Sealed(claim.content_id, await work)
         except ProvenanceError:
             raise
-        except Exception as failure:  # a stranger's watermarker may raise anything
+        except PART_FAILURES as failure:  # a stranger's watermarker may raise anything
             raise SealError(f"sealing failed ({type(failure).__name__})") from failure
 
     def close(self) -> None:

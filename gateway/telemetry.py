@@ -57,6 +57,11 @@ def entry_will_have(request_id: str) -> None:
     REQUEST_IDS.get([]).append(request_id)
 
 
+def entries_are_those_of(request_ids: Iterable[str]) -> None:
+    """The same for an answer about requests that were accepted before."""
+    REQUEST_IDS.get([])[:] = request_ids
+
+
 class Laps:
     """How long each stage of one request took, in seconds. A stage ends where the next one begins."""
 

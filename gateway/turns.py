@@ -55,7 +55,7 @@ def has_room(places: int, held: Mapping[str, int], tenant: str, wanted: int = 1)
     """Whether `tenant` may take `wanted` more places, of `places` in all. `held`: tenant → places it has.
 
     A tenant may have fewer than are free (dynamic thresholds: Choudhury and Hahne 1998): one alone gets half of them,
-    two get a third each, and somebody new always gets in.
+    the next half of what is left; as places become free the shares even out.
     """
     free = places - sum(held.values()) - (wanted - 1)
     return held.get(tenant, 0) + wanted - 1 < free

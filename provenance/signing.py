@@ -207,7 +207,7 @@ class ManifestSigner:
         """c2pa calls an exception here an "internal error", so it is kept for `sign`, which runs on this thread."""
         try:
             signature = self._part.sign(message)
-        except Exception as cause:  # noqa: BLE001 - a stranger's part; `sign` raises it again
+        except BaseException as cause:  # noqa: BLE001  a part may also exit; `sign` raises it again
             self._thread.cause = cause
             raise RuntimeError("signer part failed") from None  # c2pa logs the text: say nothing of the cause
         self._thread.signed = True

@@ -19,6 +19,7 @@ from gateway.intake import Intake, asked_by
 from gateway.limits import LimitReached
 from gateway.limits.headers import limit_headers
 from gateway.problems import Problem, problem_of
+from inference.errors import PART_FAILURES
 
 _WHERE = frozenset({"body", "query", "path", "flat", "nested", "str"})  # places and union tags, not names of fields
 _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # what may be a field's name; anything else is content, and not echoed
@@ -91,7 +92,7 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
                 try:
                     async with intake.admitted(request, asks, name) as admitted:
                         response = await handle(admitted)
-                except Exception as failure:  # noqa: BLE001  the last place where it can get the right shape
+                except PART_FAILURES as failure:  # the last place where it can get the right shape
                     response = refusal(dialect, failure, request)
                 response.headers.update(getattr(request.state, "headers", {}))
                 return response
@@ -101,7 +102,7 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
     return Route
 
 
-def refusal(dialect: Dialect, failure: Exception, request: Request) -> Response:
+def refusal(dialect: Dialect, failure: BaseException, request: Request) -> Response:
     """The answer to an exception, in the dialect's shape."""
     problem = problem_of(_translated(failure))
     _let_go(failure)
@@ -125,7 +126,7 @@ def _let_go(failure: BaseException | None) -> None:
         failure = failure.__cause__ or failure.__context__
 
 
-def _translated(failure: Exception) -> Exception:
+def _translated(failure: BaseException) -> BaseException:
     """FastAPI's own exceptions as ours; bodies are never echoed, so only place and kind of the fault are taken over."""
     if isinstance(failure, RequestValidationError):
         first = failure.errors()[0]

@@ -10,16 +10,18 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from sqlalchemy import Row
 
 from gateway.auth.identity import Principal, Scope
-from gateway.desk import Desk, Wish
+from gateway.desk import Desk
 from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
 from gateway.dialects.native_answers import ANSWERS, NativeError
+from gateway.dialects.waiting import KeyHeader
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import FILES, keyed
 from gateway.labelling import LabelFields
 from gateway.problems import Problem, problem_of_outcome
 from gateway.uploads import Taken
+from gateway.wishes import Wish
 from inference.engines import Finish
 
 _FIELDS = {
@@ -115,7 +117,9 @@ class Native:
         router = APIRouter(prefix=self.prefix, tags=["native"], route_class=speaking(self))
 
         @router.post("/model/generateImage", summary="Start a generation")
-        async def generate(request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)]) -> Response:
+        async def generate(
+            request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)], _key: KeyHeader = None
+        ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             order = desk.complete(_wish(desk, body, request, who), "native", "pred", _FIELDS)
             key = desk.idempotency_key(who, request, body.model_dump_json().encode())
@@ -257,7 +261,6 @@ def _view(desk: Desk, request: Request, row: Row[Any], outcome: Outcome | None) 
         "model": row.model,
         "created_at": _time(row.created_at),
         "progress": {"steps_done": desk.jobs.steps_done(row), "steps": row.steps},
-        **desk.told(row).to_dict(),
     }
     if outcome is None:
         return view
@@ -283,7 +286,9 @@ def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]
         "content_id": image.content_id,
         "sha256": image.sha256,
         "output_quality": image.quality,
-        **drawing_of(outcome),
+        "seed": drawing_of(outcome).get("seed"),
+        "drawing": drawing_of(outcome),
+        **outcome.told.to_dict(),
         "provenance": {
             "manifest_id": image.manifest_id,
             "manifest_url": desk.manifest_link(request, image),

@@ -40,7 +40,8 @@ class Provenance(Answer):
 
 
 class View(Answer):
-    """A generation. What is not known yet is left out; `error` is there if it `failed`."""
+    """A generation. What is not known yet is left out; `error` is there if it `failed`. `drawing`: what it takes to
+    draw the image again, beside model, prompt and images sent in; as the log says it."""
 
     id: str
     status: Literal["processing", "completed", "failed"]
@@ -51,6 +52,8 @@ class View(Answer):
     outputs: list[str] | None = None
     content_id: str | None = None
     sha256: str | None = None
+    seed: int | None = None
+    drawing: dict[str, int | str] | None = None
     provenance: Provenance | None = None
     metrics: dict[str, float] | None = None
     receipt: dict[str, Any] | None = None

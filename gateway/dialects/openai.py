@@ -31,7 +31,7 @@ from gateway.dialects.openai_images import (
 )
 from gateway.dialects.openai_moderations import EXAMPLES as MODERATIONS
 from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody, moderate
-from gateway.dialects.waiting import outcomes
+from gateway.dialects.waiting import KeyHeader, outcomes
 from gateway.errors import NotOffered
 from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import DATA_URLS, FILES, keyed
@@ -70,7 +70,7 @@ class OpenAI:
 
         @router.post("/images/generations", summary="Generate pictures")
         async def generations(
-            request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)]
+            request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)], _key: KeyHeader = None
         ) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             body = _named(desk, request, who, body)
@@ -81,7 +81,7 @@ class OpenAI:
 
         @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
         @keyed(Scope.GENERATE, FILES)
-        async def edits(request: Request) -> Response:
+        async def edits(request: Request, _key: KeyHeader = None) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             async with counted_form(request) as form:
                 body, pictures, mask = edit_body(form)

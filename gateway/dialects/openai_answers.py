@@ -33,11 +33,12 @@ class OpenAIError(Answer):
 
 
 class Image(Answer):
-    """One of `b64_json` and `url`, as `response_format` asks for."""
+    """One of `b64_json` and `url`, as `response_format` asks for. `seed`: draws the same image again."""
 
     b64_json: str | None
     url: str | None
     revised_prompt: str | None
+    seed: int | None = None
 
 
 class TokenDetails(Answer):
@@ -58,12 +59,14 @@ class Usage(Answer):
 
 
 class ImageFacts(Answer):
-    """What is known of a delivered image. `index`: which of the `n` asked for."""
+    """What is known of a delivered image. `index`: which of the `n` asked for. `drawing`: seed, size, steps and
+    guidance it was drawn with, as the log says it."""
 
     index: int
     content_id: str
     sha256: str
     manifest_id: str
+    drawing: dict[str, int | str]
     receipt: dict[str, Any]
 
 

@@ -2,14 +2,25 @@
 
 import asyncio
 import contextlib
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Header, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
 from gateway.desk import Desk
 from gateway.exchange import Outcome
 from gateway.store.jobs import Accepted
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="any text of up to 255 characters: for a day, the same request with the same key is not drawn "
+        "again, and gets the same images",
+    ),
+]
+"""For the description; `Desk.idempotency_key` reads it."""
 
 
 async def outcomes(desk: Desk, request: Request, who: Principal, accepted: Accepted) -> list[Outcome]:

@@ -33,6 +33,8 @@ CAUGHT_INSIDE = {
     "gateway.limits.quotas.SharedCountGone": "Limits counts for itself then",
     "gateway.limits.quotas.LimitReached": "base of the two that are raised",
     "gateway.errors.GatewayError": "base",
+    "gateway.connections._Refused": "the connection answers and closes",
+    "gateway.readiness.NotAnswering": "a probe turns it into its name",
     "gateway.store.budgets.BudgetSpent": "jobs turn it into BudgetExhausted",
     "gateway.store.jobs.KeyReused": "jobs turn it into IdempotencyKeyReused",
     "moderation.errors.ModerationError": "base",
@@ -69,7 +71,7 @@ def an_instance(kind: type[Exception]) -> Exception:
     known = {
         "code": "invalid_key", "field": "field", "problem": "problem", "remedy": "remedy", "limit": 1, "what": "thing",
         "limit_name": "key", "retry_after_seconds": 1,
-        "until": 0.0, "decision": "dec_1", "appeal": "Write to us.",
+        "words": ("word",), "until": 0.0, "decision": "dec_1", "appeal": "Write to us.",
     }  # fmt: skip
     for name, value in known.items():
         if not hasattr(failure, name):

@@ -19,6 +19,8 @@ class SwitchedWatermark(LibraryWatermark):
         mood = SWITCHES.get(self.name, CALM)
         if mood == "unreadable":
             raise MarkUnreadable("this picture does not hold a mark")
+        if mood == "exits":
+            raise SystemExit(3)
         if mood == "raises":
             raise ZeroDivisionError("a stranger's part may raise anything")
         if mood == "marks_nothing":

@@ -30,6 +30,9 @@ from tests.walk.switched_mark import CALM, SWITCHES
 LET_GO = threading.Event()
 """Ends what hangs."""
 
+DRAWN: list[int] = []
+"""Seeds of what the engine began to draw in this process, in order."""
+
 _DISTRIBUTION = """
 [fluxgate.prompt_classifiers]
 switched_words = tests.walk.switched_parts:SwitchedWords
@@ -88,6 +91,8 @@ class _Classifier:
         mood, _, only = mood.partition("@")  # `raises@input_image`
         if only and only != stage.value:
             mood = CALM
+        if mood == "exits":
+            sys.exit(3)
         if mood == "raises":
             raise RuntimeError("the weights are gone")
         if mood == "hangs":
@@ -158,7 +163,10 @@ class SwitchedEngine(FluxEngine):
     def render(
         self, order: RenderOrder, *, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
     ) -> Rendering:
+        DRAWN.append(order.seed)
         mood = SWITCHES.get(self.name, CALM)
+        if mood == "exits":
+            sys.exit(3)
         if mood == "out_of_memory":
             raise EngineOutOfMemory("no memory for this picture")
         if mood == "raises":
@@ -187,6 +195,8 @@ class SwitchedSigner(LocalSigner):
     name = "switched_signer"
 
     def sign(self, message: bytes) -> bytes:
+        if SWITCHES.get(self.name, CALM) == "exits":
+            sys.exit(3)
         if SWITCHES.get(self.name, CALM) == "gone":
             raise ConnectionRefusedError("the key lives in another house")
         return super().sign(message)
@@ -198,6 +208,8 @@ class SwitchedDisk(LocalFileSystem):
     protocol = ("file", "switched")
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
+        if SWITCHES.get("disk") == "exits":
+            sys.exit(3)
         if SWITCHES.get("disk", CALM) == "full" or (
             SWITCHES.get("disk") == "full_for_manifests" and "/manifests/" in path
         ):

@@ -27,6 +27,13 @@ BROKEN = [
     ("the_watermarker_returns_its_input", {"switched_mark": "marks_nothing"}, "mark_unreadable", "output_image"),
     ("the_watermarker_raises", {"switched_mark": "raises"}, "sealing_failed", "output_image"),
     ("the_signer_is_gone", {"switched_signer": "gone"}, "signing_failed", "output_image"),
+    # case S15: SystemExit in a part ends the process
+    ("the_engine_exits", {"switched_flux": "exits"}, "engine_failed", "prompt"),
+    ("an_image_classifier_exits", {"switched_eyes": "exits"}, "screening_unanswered", "output_image"),
+    ("a_prompt_classifier_exits", {"switched_words": "exits"}, "screening_unanswered", "prompt"),
+    ("the_watermarker_exits", {"switched_mark": "exits"}, "sealing_failed", "output_image"),
+    ("the_signer_exits", {"switched_signer": "exits"}, "signing_failed", "output_image"),
+    ("the_disk_exits", {"disk": "exits"}, "storage_unavailable", "output_image"),
     ("the_disk_is_full", {"disk": "full"}, "storage_unavailable", "output_image"),
     ("the_disk_fills_up_half_way", {"disk": "full_for_manifests"}, "storage_unavailable", "output_image"),
 ]
@@ -130,7 +137,7 @@ def full_database(house: House) -> Iterator[None]:
 
 
 def test_nothing_is_accepted_when_the_database_is_full(house: House, dialogue: Dialogue) -> None:
-    long = "a red apple, " * 300  # does not fit into what is left of a page
+    long = HARMLESS + " " * 3900  # does not fit into what is left of a page
     before, budget = house.written(), house.left()
     with full_database(house):
         route = {"native": "/api/v1/model/generateImage", "openai": "/v1/images/generations"}[dialogue.name]

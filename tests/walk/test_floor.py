@@ -82,6 +82,7 @@ ROUTES: dict[str, tuple[Ask, tuple[str, ...]]] = {
 
 TAKES_NOTHING_TO_DRAW = frozenset(
     {
+        "/v1/images/variations",  # not offered: it says so and reads nothing
         "/api/v1/model/prediction/{prediction_id}/cancel",
         "/c2pa/v1/matches/byBinding",
         "/c2pa/v1/matches/byContent",

@@ -17,6 +17,7 @@ from gateway.cli import app as command_line
 from gateway.retries import Retries
 from gateway.retry_steps import LONGEST_WAIT_SECONDS, step_of, wait_seconds
 from gateway.settings import RetryOptions
+from gateway.store.calls import DatabaseCalls
 from gateway.store.database import open_database
 from gateway.suspensions import Suspensions
 from tests.walk import independent
@@ -77,7 +78,14 @@ class Caller:
 
 def counting(house: House) -> Caller:
     tenant, key = house.new_key(f"again-{time.monotonic_ns()}")
-    retries = Retries(house.folder.engine, house.folder.secret("retries"), STEPS, "Write to us.", time.time)
+    retries = Retries(
+        house.folder.engine,
+        house.parts.database_calls,
+        house.folder.secret("retries"),
+        STEPS,
+        "Write to us.",
+        time.time,
+    )
     return Caller(house, house.beside(retries=retries), key, tenant)
 
 
@@ -350,7 +358,7 @@ def test_without_a_count_the_screening_still_decides(caller: Caller) -> None:
 
             async def admit(self, who: object, end_user: object, prompt: object = None) -> None: ...
 
-        blind = Blind(engine, bytes(32), STEPS, "", time.time)
+        blind = Blind(engine, caller.house.parts.database_calls, bytes(32), STEPS, "", time.time)
         app = caller.house.beside(retries=blind)
         refused = replace(caller, app=app).send("openai", ALIKE)
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "moderation_blocked")
@@ -369,7 +377,9 @@ def test_gateways_on_one_postgresql_count_together(
     try:
         key = house.folder.secret("retries")
         engines = [house.folder.engine, open_database(database)]
-        apps = [house.beside(retries=Retries(engine, key, STEPS, "", time.time)) for engine in engines]
+        apps = [
+            house.beside(retries=Retries(engine, DatabaseCalls(20), key, STEPS, "", time.time)) for engine in engines
+        ]
         first = replace(counting(house), app=apps[0])
         second = replace(first, app=apps[1])
         assert first.refused()["statement_of_reasons"]["warning"] == ""
