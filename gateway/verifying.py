@@ -111,7 +111,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
     credential, labels, detection, record = found.credential, found.labels, found.detection, found.record
     changes = record.changes(credential) if record else ()
     return {
-        "verdict": found.verdict.value,
+        "verdict": found.standing.value,
         "summary": said["verdict"],
         "sha256": found.sha256,
         "media_type": found.media_type,

@@ -23,7 +23,7 @@ from gateway.verifying_records import StoredRecords, timestamp_anchors_pem
 from provenance.certificates import chain_pem, load_chain
 from provenance.encoding import Limits
 from provenance.reading import ManifestReader
-from provenance.reports import Verdict
+from provenance.standings import Standing
 
 _WORTH_PROCESSES: Final = 16
 """From so many files on it pays to start processes; each takes a second or two to begin."""
@@ -33,7 +33,7 @@ _PICTURES: Final = frozenset((".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif",
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file. `found`: as `gateway.verifying.to_dict` says it; `exit_code`: see `provenance.reports.Verdict`."""
+    """One file. `found`: as `gateway.verifying.to_dict` says it; `exit_code`: see `provenance.standings.Standing`."""
 
     path: Path
     found: dict[str, Any]
@@ -113,5 +113,5 @@ def _check(path: Path) -> Checked:
 
 
 def _unread(path: Path, problem: str) -> Checked:
-    verdict = Verdict.UNCHECKABLE
-    return Checked(path, {"verdict": verdict.value, "summary": problem}, verdict.exit_code)
+    standing = Standing.UNCHECKABLE
+    return Checked(path, {"verdict": standing.value, "summary": problem}, standing.exit_code)

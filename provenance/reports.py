@@ -5,7 +5,6 @@ Finding nothing proves nothing: no sentence here says that a picture was not mad
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from provenance.foreign_marks import ForeignMark
@@ -14,41 +13,10 @@ from provenance.likeness import Change, Overlay
 from provenance.reading import INACCESSIBLE, Credential, CredentialState
 from provenance.revocations import Revocation
 from provenance.revocations import statement as about_revocation
+from provenance.standings import Standing
 from provenance.timestamps import statement
 from provenance.validation import Identity
 from provenance.watermarkers import Detection
-
-
-class Verdict(StrEnum):
-    """What is known about a file. `exit_code` is the shell's."""
-
-    OURS_INTACT = "ours_intact"
-    OURS_ALTERED = "ours_altered"
-    LOOKS_LIKE_OURS = "looks_like_ours"
-    COPIED_MARK = "copied_mark"
-    FOREIGN = "foreign"
-    NOT_FOUND = "not_found"
-    REVOKED = "revoked"
-    UNREADABLE_CREDENTIAL = "unreadable_credential"
-    UNCHECKABLE = "uncheckable"
-
-    @property
-    def exit_code(self) -> int:
-        """0 ours and intact, 1 not shown to be ours, 2 ours but altered or invalid, 3 could not check."""
-        return _EXIT_CODES[self]
-
-
-_EXIT_CODES: Final = {
-    Verdict.OURS_INTACT: 0,
-    Verdict.OURS_ALTERED: 2,
-    Verdict.LOOKS_LIKE_OURS: 2,
-    Verdict.COPIED_MARK: 1,
-    Verdict.FOREIGN: 1,
-    Verdict.NOT_FOUND: 1,
-    Verdict.REVOKED: 1,
-    Verdict.UNREADABLE_CREDENTIAL: 1,
-    Verdict.UNCHECKABLE: 3,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +68,7 @@ class Verification:
     `revocation`: of the signing certificate, whatever it means for this file.
     """
 
-    verdict: Verdict
+    standing: Standing
     sha256: str
     media_type: str | None
     credential: Credential
@@ -114,8 +82,8 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """See `Verdict.exit_code`."""
-        return self.verdict.exit_code
+        """See `Standing.exit_code`."""
+        return self.standing.exit_code
 
 
 _STATES: Final = {
@@ -166,29 +134,6 @@ _NO_AI_LABEL: Final = (
     "does not tell how the picture was made."
 )
 _UNSIGNED: Final = "Anyone can write or remove such labels; who stands behind them, only an intact credential tells."
-
-VERDICTS: Final = {
-    Verdict.OURS_INTACT: "Made by this system and unchanged.",
-    Verdict.OURS_ALTERED: "Comes, or claims to come, from this system, but is not as it was delivered.",
-    Verdict.LOOKS_LIKE_OURS: (
-        "Looks like a picture of this system; it carries neither its credential nor a readable watermark."
-    ),
-    Verdict.COPIED_MARK: (
-        "Carries the watermark of a picture of this system, but is another picture: the mark was copied, or the "
-        "picture was changed beyond recognition. It is not shown to be from here."
-    ),
-    Verdict.FOREIGN: "Carries a mark or a credential that is not this gateway's.",
-    Verdict.NOT_FOUND: "No mark of this system was found. That does not tell how the picture was made.",
-    Verdict.REVOKED: (
-        "Signed with a certificate of this system that is revoked; nothing shows that it was signed before. It is not "
-        "shown to be from here."
-    ),
-    Verdict.UNREADABLE_CREDENTIAL: (
-        "Carries what may be a content credential, and it cannot be read. No mark of this system was found. That does "
-        "not tell how the image was made, or whether it was changed."
-    ),
-    Verdict.UNCHECKABLE: "This could not be checked.",
-}
 
 
 def about_metadata(credential: Credential, revocation: Revocation | None = None, *, counts: bool = True) -> str:
@@ -268,21 +213,21 @@ def about_record(credential: Credential, *, asked: bool, record: RecordMatch | N
     )
 
 
-def about_verdict(
-    verdict: Verdict,
+def about_standing(
+    standing: Standing,
     credential: Credential,
     detection: Detection | None,
     record: RecordMatch | None,
     foreign: tuple[ForeignMark, ...] = (),
 ) -> str:
-    """The verdict in a sentence, with what it rests on."""
+    """The standing in a sentence, with what it rests on."""
     stripped = credential.state is CredentialState.NOT_PRESENT
-    if verdict is Verdict.OURS_ALTERED and stripped and detection is not None and record is not None:
+    if standing is Standing.OURS_ALTERED and stripped and detection is not None and record is not None:
         return "A copy of a picture of this system, recognised by its watermark; its content credential was stripped."
-    if verdict is Verdict.OURS_INTACT and record is None:  # two bytes of a JPEG are covered by nothing
+    if standing is Standing.OURS_INTACT and record is None:  # two bytes of a JPEG are covered by nothing
         return "Made by this system; all that its signature covers is unchanged. Only a record can tell of every byte."
-    if verdict is Verdict.UNCHECKABLE:
-        return f"{VERDICTS[verdict]} It carries a watermark of this system, but there were no records to ask."
-    if verdict is Verdict.FOREIGN and foreign:
-        return f"{VERDICTS[verdict]} {_foreign(foreign[0])}"
-    return VERDICTS[verdict]
+    if standing is Standing.UNCHECKABLE:
+        return f"{standing.sentence} It carries a watermark of this system, but there were no records to ask."
+    if standing is Standing.FOREIGN and foreign:
+        return f"{standing.sentence} {_foreign(foreign[0])}"
+    return standing.sentence

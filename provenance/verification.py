@@ -5,7 +5,7 @@
 3. detect    the watermark, and marks of other systems
 4. look up   the record, by bytes, by mark, by what the credential binds
 5. compare   the record with the file: by hash, and laid over the original, which also tells what was done to it
-6. conclude  one verdict, and a sentence for every layer
+6. conclude  one standing, and a sentence for every layer
 """
 
 from collections.abc import Callable
@@ -21,18 +21,17 @@ from provenance.headers import read_header
 from provenance.labels import embedded, read_labels
 from provenance.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
 from provenance.reports import (
-    VERDICTS,
     KnownImage,
     RecordMatch,
-    Verdict,
     Verification,
     about_labels,
     about_metadata,
     about_record,
-    about_verdict,
+    about_standing,
     about_watermark,
 )
 from provenance.revocations import Revocation, still_counts
+from provenance.standings import Standing
 from provenance.tracing import Lookups, compare_with, look_for, look_up
 from provenance.watermarkers import Detection, Watermarker
 
@@ -89,17 +88,17 @@ def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> V
         by_looks = record is not None
     # 6. Conclude.
     counts = revocation is None or still_counts(revocation, credential, _recorded_at(record))
-    verdict = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks, counts=counts)
+    standing = _conclude(parts, credential, detection, record, foreign, by_looks=by_looks, counts=counts)
     statements = (
         ("metadata", about_metadata(credential, revocation, counts=counts)),
         ("labels", about_labels(labels)),
         ("watermark", about_watermark(detection, foreign)),
         ("record", about_record(credential, asked=parts.lookups is not None, record=record)),
-        ("verdict", about_verdict(verdict, credential, detection, record, foreign)),
+        ("verdict", about_standing(standing, credential, detection, record, foreign)),
     )
     pdq = pdq_hash if told else None
     return Verification(
-        verdict, digest, header.media_type, credential, detection, record, statements, pdq, labels, foreign, revocation
+        standing, digest, header.media_type, credential, detection, record, statements, pdq, labels, foreign, revocation
     )
 
 
@@ -120,15 +119,15 @@ def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: Unreadab
             media_type = None
     revocation = _revocation(parts, credential)
     counts = revocation is None or still_counts(revocation, credential, None)
-    verdict = Verdict.OURS_ALTERED if counts and _claims_us(parts, credential) else Verdict.UNCHECKABLE
+    standing = Standing.OURS_ALTERED if counts and _claims_us(parts, credential) else Standing.UNCHECKABLE
     statements = (
         ("metadata", about_metadata(credential, revocation, counts=counts)),
         ("labels", "Labels were not looked for: the picture does not open."),
         ("watermark", "The watermark was not looked for: the picture does not open."),
         ("record", "No record was looked up: the picture does not open."),
-        ("verdict", f"{VERDICTS[verdict]} {problem}"),
+        ("verdict", f"{standing.sentence} {problem}"),
     )
-    return Verification(verdict, digest, media_type, credential, None, None, statements, revocation=revocation)
+    return Verification(standing, digest, media_type, credential, None, None, statements, revocation=revocation)
 
 
 def _ours(parts: VerifyingParts, credential: Credential) -> bool:
@@ -161,31 +160,34 @@ def _conclude(
     *,
     by_looks: bool,
     counts: bool,
-) -> Verdict:
+) -> Standing:
     """`by_looks`: nothing but its looks led to the record. `counts`: the signature's certificate is not revoked, or
-    was not when it signed."""
+    was not when it signed. A mark alone, or a credential alone, is never ours: what it leads to must be compared."""
     if record is not None and record.same_bytes:
-        return Verdict.OURS_INTACT if counts else Verdict.REVOKED
+        return Standing.OURS_INTACT if counts else Standing.REVOKED
     claims_us = counts and _claims_us(parts, credential)
-    if record is not None and record.same_picture is False and not claims_us:
-        return Verdict.COPIED_MARK
-    if record is not None and by_looks and credential.state is CredentialState.NOT_PRESENT:
-        return Verdict.LOOKS_LIKE_OURS
+    broken = credential.state is CredentialState.INVALID
+    if record is not None and record.same_picture is False and (broken or not claims_us):
+        return Standing.COPIED_CREDENTIAL if counts and _ours(parts, credential) else Standing.COPIED_MARK
+    if record is not None and by_looks and credential.state in (CredentialState.NOT_PRESENT, CredentialState.UNREADABLE):
+        return Standing.LOOKS_LIKE_OURS
     if record is not None and not by_looks:
-        return Verdict.OURS_ALTERED
+        compared = record.same_picture is not None or credential.state is CredentialState.TRUSTED
+        both = claims_us and detection is not None and record.same_pixels is None
+        return Standing.OURS_ALTERED if compared or both else Standing.CANNOT_TELL
     if not counts:
-        return Verdict.REVOKED
+        return Standing.REVOKED
     if credential.state is CredentialState.TRUSTED and _ours(parts, credential):
-        return Verdict.OURS_INTACT
-    if claims_us:
-        return Verdict.OURS_ALTERED
+        return Standing.OURS_INTACT
+    if claims_us:  # a mark and a broken credential, each of which could be copied, or a credential alone
+        return Standing.OURS_ALTERED if detection is not None or record is not None else Standing.CANNOT_TELL
     unread = credential.state is CredentialState.UNREADABLE
-    if (unread or credential.state is CredentialState.INVALID) and detection is not None and parts.lookups is None:
-        return Verdict.OURS_ALTERED  # too broken to name its signer, around a picture that carries our mark
+    if (unread or broken) and detection is not None and parts.lookups is None:
+        return Standing.OURS_ALTERED  # too broken to name its signer, around a picture that carries our mark
     if unread and detection is None and not foreign:
-        return Verdict.UNREADABLE_CREDENTIAL
+        return Standing.UNREADABLE_CREDENTIAL
     if credential.state is not CredentialState.NOT_PRESENT:
-        return Verdict.FOREIGN
+        return Standing.FOREIGN
     if detection is not None:
-        return Verdict.UNCHECKABLE if parts.lookups is None else Verdict.FOREIGN
-    return Verdict.FOREIGN if foreign else Verdict.NOT_FOUND
+        return Standing.UNCHECKABLE if parts.lookups is None else Standing.FOREIGN
+    return Standing.FOREIGN if foreign else Standing.NOT_FOUND

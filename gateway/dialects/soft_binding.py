@@ -34,7 +34,7 @@ from provenance.fingerprint import PDQ_ALGORITHM
 from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
 from provenance.manifest_store import active_manifest
 from provenance.payload import MARK_BYTES
-from provenance.reports import Verdict
+from provenance.standings import Standing
 
 SPEC_VERSION = "2.4.0"
 ROOT = "/c2pa/v1"
@@ -221,7 +221,7 @@ class _Resolver:
         if alg is not None and alg not in self.mark_algorithms | {PDQ_ALGORITHM}:
             raise _unsupported(alg)
         found = await self._parts.checks.match(data, hinted)
-        if found["verdict"] == Verdict.UNCHECKABLE:
+        if found["verdict"] == Standing.UNCHECKABLE:
             raise BadRequest("body", "the picture cannot be opened", "Send a whole PNG, JPEG or WebP")
         return await asyncio.to_thread(self._found, found, alg, most)
 

@@ -127,7 +127,7 @@ def begin(folder: Path) -> None:
 def ours(path: Path) -> str:
     """One file's verdict."""
     assert _parts is not None
-    return verify(_parts, path.read_bytes()).verdict.value
+    return verify(_parts, path.read_bytes()).standing.value
 
 
 def wall(files: list[Path], folder: Path, rounds: int, processes: int) -> dict[str, list[float]]:

@@ -20,7 +20,8 @@ from moderation.pdq import pdq
 from provenance.encoding import Limits
 from provenance.library_watermark import LibraryWatermark
 from provenance.reading import ManifestReader
-from provenance.reports import KnownImage, Verdict
+from provenance.reports import KnownImage
+from provenance.standings import Standing
 from provenance.tile_watermark import TileWatermark
 from provenance.tracing import Lookups
 from provenance.verification import VerifyingParts, verify
@@ -92,13 +93,13 @@ def main() -> None:
         began, wrong, verdicts = time.process_time(), "", []
         try:
             parts = with_records if number % SEARCHED == 0 else replace(with_records, watermarkers=alone.watermarkers)
-            verdicts = [verify(parts, after).verdict, verify(alone, after).verdict]
+            verdicts = [verify(parts, after).standing, verify(alone, after).standing]
         except Exception as failure:  # noqa: BLE001 - the very thing that must not happen
             wrong = f"raised {type(failure).__name__}: {failure}"
         spent = time.process_time() - began
-        if verdicts and verdicts[0] is Verdict.OURS_INTACT and hashlib.sha256(after).hexdigest() not in known:
+        if verdicts and verdicts[0] is Standing.OURS_INTACT and hashlib.sha256(after).hexdigest() not in known:
             wrong = "changed, and called intact although it is not the recorded file"
-        if verdicts and verdicts[1] is Verdict.OURS_INTACT and wrongly_intact(before, after):
+        if verdicts and verdicts[1] is Standing.OURS_INTACT and wrongly_intact(before, after):
             wrong = "changed, and called intact by its credential"
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         ended = {"ended": number, "done": done, "wrong": wrong, "seconds": spent, "memory_mib": memory}

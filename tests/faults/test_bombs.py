@@ -32,7 +32,7 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 verify(parts, Path(sys.argv[1]).read_bytes())
 before, began = peak(), time.process_time()
 report = verify(parts, Path(sys.argv[2]).read_bytes())
-print(json.dumps({"verdict": report.verdict, "mib": peak() - before, "seconds": time.process_time() - began}))
+print(json.dumps({"verdict": report.standing, "mib": peak() - before, "seconds": time.process_time() - began}))
 """
 
 PLAIN = encode(make_picture(256, 256), "image/png", 90)

@@ -13,8 +13,8 @@ from moderation.pdq import pdq
 from provenance.certificates import LEAF_DAYS, load_chain
 from provenance.errors import SigningFailed
 from provenance.reading import CredentialState, ManifestReader
-from provenance.reports import Verdict
 from provenance.signing import LocalSigner, ManifestSigner
+from provenance.standings import Standing
 from provenance.verification import VerifyingParts, verify
 from tests.gateway.signing import Clock, OtherCA, run, running, serial_of, signed_by
 
@@ -79,10 +79,10 @@ def test_pictures_signed_under_a_former_root_stay_ours_and_those_of_a_ca_s_other
     parts = VerifyingParts(reader, (), pdq, organisations=organisations(opened))
 
     for data in (old, signed_by(restarted)):
-        assert verify(parts, data).verdict is Verdict.OURS_INTACT
+        assert verify(parts, data).standing is Standing.OURS_INTACT
     assert ManifestReader((opened.keys / "ca.pem").read_text()).read(old, "image/png").state is CredentialState.VALID
     assert reader.read(signed_by(neighbour), "image/png").state is CredentialState.TRUSTED
-    assert verify(parts, signed_by(neighbour)).verdict is Verdict.FOREIGN
+    assert verify(parts, signed_by(neighbour)).standing is Standing.FOREIGN
     restarted.close()
 
 

@@ -1,12 +1,13 @@
 """An operator with CA, leaf, signer and watermark, and the claims and records that tests need."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from moderation.pdq import pdq
 from provenance.certificates import make_development_ca, make_leaf
 from provenance.claims import Claim, MediaType, SealedImage, content_id
+from provenance.encoding import decode_own
 from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
 from provenance.library_watermark import LibraryWatermark
 from provenance.reading import ManifestReader
@@ -41,6 +42,12 @@ class Gateway:
             original=lambda known: self.originals.get(known.content_id),
         )
         return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), pdq, lookups)
+
+    def keeping(self, sealed: SealedImage) -> VerifyingParts:
+        """With the record of `sealed`, and the picture itself to lay copies over."""
+        record = record_of(sealed)
+        original = decode_own(sealed.data, sealed.media_type)
+        return replace(self, originals={**self.originals, record.content_id: original}).verifying(record)
 
     def without_records(self) -> VerifyingParts:
         """As a stranger with the anchor verifies."""

@@ -7,8 +7,8 @@ import pytest
 
 from provenance.claims import SealedImage
 from provenance.encoding import Limits, decode
-from provenance.reports import Verdict
 from provenance.sealing import seal
+from provenance.standings import Standing
 from provenance.verification import verify
 from provenance.watermarkers import Detection, Pixels
 from tests.provenance.operators import Gateway, make_claim, record_of
@@ -33,7 +33,7 @@ def test_a_crop_is_the_same_picture_and_its_change_is_named(keeping: tuple[Gatew
     parts = dataclasses.replace(gateway.verifying(known), watermarkers=(FoundMark(file.mark),))
     report = verify(parts, jpeg(crop, 85))
 
-    assert report.verdict is Verdict.OURS_ALTERED
+    assert report.standing is Standing.OURS_ALTERED
     assert report.record is not None
     assert report.record.distance is not None
     assert report.record.distance > 31, "too far for the hash of the whole picture"
@@ -47,7 +47,7 @@ def test_a_copied_mark_is_called_so_although_the_original_is_at_hand(keeping: tu
 
     report = verify(parts, jpeg(make_photo_like(2), 95))
 
-    assert report.verdict is Verdict.COPIED_MARK
+    assert report.standing is Standing.COPIED_MARK
     assert "the mark was copied" in dict(report.statements)["verdict"]
 
 
@@ -57,8 +57,8 @@ def test_a_copy_without_credential_and_mark_is_known_by_its_looks(keeping: tuple
 
     report = verify(parts, jpeg(decode(file.data, Limits()), 60))
 
-    assert (report.verdict, report.exit_code) == (Verdict.LOOKS_LIKE_OURS, 2)
-    assert verify(parts, jpeg(make_photo_like(3), 60)).verdict is Verdict.NOT_FOUND
+    assert (report.standing, report.exit_code) == (Standing.LOOKS_LIKE_OURS, 2)
+    assert verify(parts, jpeg(make_photo_like(3), 60)).standing is Standing.NOT_FOUND
 
 
 class FoundMark:

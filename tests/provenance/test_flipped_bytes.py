@@ -7,12 +7,12 @@ import pytest
 
 from provenance.claims import MediaType, SealedImage
 from provenance.reading import UNSIGNED_CHANGED, CredentialState
-from provenance.reports import Verdict
 from provenance.sealing import seal
+from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.anatomy import Part, parts
 from tests.provenance.formats import Sealed, every_dissected, every_format
-from tests.provenance.operators import Gateway, make_claim, record_of
+from tests.provenance.operators import Gateway, make_claim
 from tests.provenance.pictures import make_picture
 
 how_many = pytest.mark.parametrize("most", [1, pytest.param(7, marks=pytest.mark.slow)])
@@ -52,12 +52,12 @@ def test_with_a_record_a_flip_of_every_kind_of_byte_is_reported(
     gateway: Gateway, small: Sealed, media_type: MediaType, most: int
 ) -> None:
     file = small(media_type)
-    parts_ = gateway.verifying(record_of(file))
+    parts_ = gateway.keeping(file)
 
     unseen = [
         (part.name, at)
         for part, at, altered in flips(file.data, most)
-        if verify(parts_, altered).verdict not in (Verdict.OURS_ALTERED, Verdict.UNCHECKABLE)
+        if verify(parts_, altered).standing not in (Standing.OURS_ALTERED, Standing.UNCHECKABLE)
     ]
 
     assert unseen == []
@@ -71,7 +71,7 @@ def test_without_records_a_flip_of_every_kind_of_byte_is_reported_but_for_the_nu
     unseen = {
         (part.name, at)
         for part, at, altered in flips(small(media_type).data, most)
-        if verify(gateway.without_records(), altered).verdict is Verdict.OURS_INTACT
+        if verify(gateway.without_records(), altered).standing is Standing.OURS_INTACT
     }
 
     assert {name for name, _ in unseen} <= NOWHERE_COVERED
@@ -108,7 +108,7 @@ def test_what_other_readers_pass_over_has_a_code_of_its_own(
 
     report = verify(gateway.without_records(), bytes(hidden))
 
-    assert report.verdict is Verdict.OURS_ALTERED
+    assert report.standing is Standing.OURS_ALTERED
     assert UNSIGNED_CHANGED in report.credential.codes
 
 
@@ -130,13 +130,13 @@ def test_bytes_of_the_formats_that_are_not_taken_apart_are_reported_too(
 def test_truncated_files_are_reported(gateway: Gateway, sealed: Sealed, media_type: MediaType) -> None:
     file = sealed(media_type)
     for kept in (0, 3, 40, len(file.data) // 2, len(file.data) - 1):
-        report = verify(gateway.verifying(record_of(file)), file.data[:kept])
-        assert report.verdict in (Verdict.OURS_ALTERED, Verdict.UNCHECKABLE), kept
+        report = verify(gateway.keeping(file), file.data[:kept])
+        assert report.standing in (Standing.OURS_ALTERED, Standing.UNCHECKABLE), kept
 
 
 @every_format
 def test_bytes_behind_the_end_are_reported(gateway: Gateway, small: Sealed, media_type: MediaType) -> None:
     file = small(media_type)
 
-    for parts_ in (gateway.verifying(record_of(file)), gateway.without_records()):
-        assert verify(parts_, file.data + b"\x00").verdict is Verdict.OURS_ALTERED
+    for parts_ in (gateway.keeping(file), gateway.without_records()):
+        assert verify(parts_, file.data + b"\x00").standing is Standing.OURS_ALTERED

@@ -12,8 +12,8 @@ from gateway.credentials import Credentials
 from provenance.claims import MediaType, Source
 from provenance.embedded import manifest_store
 from provenance.reading import CredentialState, ManifestReader
-from provenance.reports import Verdict
 from provenance.sealing import seal
+from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.broken_credentials import holding
 from tests.provenance.formats import every_format
@@ -157,7 +157,7 @@ def test_no_foreign_file_is_taken_for_ours(published: Published, gateway: Gatewa
     for parts in (gateway.verifying(), gateway.without_records()):
         report = verify(parts, published(path).read_bytes())
 
-        assert report.verdict is (Verdict.NOT_FOUND if state is NONE else Verdict.FOREIGN)
+        assert report.standing is (Standing.NOT_FOUND if state is NONE else Standing.FOREIGN)
         assert report.exit_code == 1
 
 
@@ -182,7 +182,7 @@ def test_an_edit_of_a_foreign_picture_carries_its_large_manifest_and_stays_ours(
     file = seal(gateway.sealing, make_picture(), claim)
 
     assert len(file.manifest) > 3 * 65_535, "a JPEG needs several segments for it"
-    assert verify(gateway.without_records(), file.data).verdict is Verdict.OURS_INTACT
+    assert verify(gateway.without_records(), file.data).standing is Standing.OURS_INTACT
     assert manifest_store(file.data, media_type) == file.manifest
 
 
@@ -193,5 +193,5 @@ def test_a_type_we_do_not_read_cannot_be_checked_and_the_types_we_read_are_named
 
     report = verify(gateway.verifying(), out.getvalue())
 
-    assert (report.verdict, report.exit_code) == (Verdict.UNCHECKABLE, 3)
+    assert (report.standing, report.exit_code) == (Standing.UNCHECKABLE, 3)
     assert "not a PNG, JPEG, WebP, AVIF or TIFF picture" in dict(report.statements)["verdict"]

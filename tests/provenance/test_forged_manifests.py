@@ -4,12 +4,12 @@ import pytest
 
 from provenance.claims import SealedImage, Source
 from provenance.reading import UNSIGNED_CHANGED
-from provenance.reports import Verdict
 from provenance.sealing import seal
+from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.anatomy import boxes
 from tests.provenance.forgeries import box, label_of, manifests, relabelled, store_with, with_chunks, with_padding_cut
-from tests.provenance.operators import Gateway, make_claim, record_of
+from tests.provenance.operators import Gateway, make_claim
 from tests.provenance.pictures import make_picture
 
 
@@ -25,9 +25,9 @@ def other(gateway: Gateway) -> SealedImage:
 
 def codes_of(gateway: Gateway, file: SealedImage, forged: bytes) -> set[str]:
     """The codes, once both kinds of verifier have said that the file is not as it was delivered."""
-    reports = [verify(parts, forged) for parts in (gateway.verifying(record_of(file)), gateway.without_records())]
+    reports = [verify(parts, forged) for parts in (gateway.keeping(file), gateway.without_records())]
 
-    assert {report.verdict for report in reports} == {Verdict.OURS_ALTERED}
+    assert {report.standing for report in reports} == {Standing.OURS_ALTERED}
     assert {report.exit_code for report in reports} == {2}
     return set(reports[1].credential.codes)
 
@@ -36,7 +36,7 @@ def test_the_surgery_itself_changes_nothing(gateway: Gateway, file: SealedImage)
     same = with_chunks(file.data, store_with(file.manifest, *manifests(file.manifest)))
 
     assert same == file.data
-    assert verify(gateway.without_records(), same).verdict is Verdict.OURS_INTACT
+    assert verify(gateway.without_records(), same).standing is Standing.OURS_INTACT
 
 
 def test_a_manifest_moved_from_another_picture_is_reported(
@@ -81,11 +81,11 @@ def test_a_manifest_cut_at_any_edge_of_a_box_is_reported(gateway: Gateway, file:
     edges = {edge for box in inside for edge in (box.start, box.start + 8, box.end)} - {len(store)}
     for edge in sorted(edges):
         forged = with_chunks(file.data, store[:edge])
-        with_records = verify(gateway.verifying(record_of(file)), forged)
+        with_records = verify(gateway.keeping(file), forged)
         alone = verify(gateway.without_records(), forged)
-        assert with_records.verdict is Verdict.OURS_ALTERED, edge
+        assert with_records.standing is Standing.OURS_ALTERED, edge
         # Down to the first two headers nothing of a manifest is left, and the mark alone speaks.
-        assert alone.verdict is (Verdict.OURS_ALTERED if edge > 16 else Verdict.UNCHECKABLE), edge
+        assert alone.standing is (Standing.OURS_ALTERED if edge > 16 else Standing.UNCHECKABLE), edge
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 0x7FFF_FFFF, 0xFFFF_FFFF])

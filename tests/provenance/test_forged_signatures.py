@@ -15,14 +15,14 @@ from provenance.claims import MediaType, SealedImage
 from provenance.embedded import manifest_store
 from provenance.encoding import encode
 from provenance.reading import UNSIGNED_CHANGED, CredentialState
-from provenance.reports import Verdict
 from provenance.sealing import seal
 from provenance.signing import LocalSigner
+from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.anatomy import boxes
 from tests.provenance.forgeries import referring, with_chunks, with_signature
 from tests.provenance.formats import every_format
-from tests.provenance.operators import Gateway, make_claim, make_gateway, record_of
+from tests.provenance.operators import Gateway, make_claim, make_gateway
 from tests.provenance.pictures import make_picture
 
 
@@ -45,7 +45,7 @@ def test_a_strangers_certificate_with_our_names_is_foreign(
 
     for parts in (gateway.verifying(), gateway.without_records()):
         report = verify(parts, theirs.data)
-        assert (report.verdict, report.exit_code) == (Verdict.FOREIGN, 1)
+        assert (report.standing, report.exit_code) == (Standing.FOREIGN, 1)
         assert report.credential.issuer == "Example Operator"
         assert not report.credential.signer_trusted
         assert "does not know its signer" in dict(report.statements)["metadata"]
@@ -60,7 +60,7 @@ def test_our_certificate_beside_a_strangers_signature_is_not_trusted(
     forged = with_signature(theirs.manifest, lambda sign1: [ours, *sign1[1:]])
     report = verify(gateway.without_records(), with_chunks(theirs.data, forged))
 
-    assert report.verdict is Verdict.OURS_ALTERED, "it claims to come from here, and does not hold"
+    assert report.standing is Standing.OURS_ALTERED, "it claims to come from here, and does not hold"
     assert report.credential.state is CredentialState.INVALID
     assert "claimSignature.mismatch" in report.credential.codes
     assert not report.credential.signer_trusted
@@ -76,7 +76,7 @@ def test_our_certificate_beside_a_signature_made_over_it_with_another_key_is_not
     forged = with_signature(file.manifest, lambda sign1: [*sign1[:3], signature])
     report = verify(gateway.without_records(), with_chunks(file.data, forged))
 
-    assert report.verdict is Verdict.OURS_ALTERED
+    assert report.standing is Standing.OURS_ALTERED
     assert "claimSignature.mismatch" in report.credential.codes
     assert not report.credential.signer_trusted
 
@@ -110,9 +110,9 @@ def test_whatever_is_put_beside_the_signature_is_reported(
 def _assert_reported(gateway: Gateway, file: SealedImage, header: dict[str, object]) -> None:
     forged = with_signature(file.manifest, lambda sign1: [sign1[0], {**sign1[1], **header}, *sign1[2:]])
 
-    for parts in (gateway.verifying(record_of(file)), gateway.without_records()):
+    for parts in (gateway.keeping(file), gateway.without_records()):
         report = verify(parts, with_chunks(file.data, forged))
-        assert report.verdict is Verdict.OURS_ALTERED
+        assert report.standing is Standing.OURS_ALTERED
         assert report.credential.codes == (UNSIGNED_CHANGED,)
         assert not report.credential.timestamped
 
@@ -149,7 +149,7 @@ def test_a_manifest_elsewhere_is_never_fetched(
 
     for parts in (gateway.verifying(), gateway.without_records()):
         report = verify(parts, data)
-        assert (report.verdict, report.credential.state) == (Verdict.NOT_FOUND, CredentialState.NOT_PRESENT)
+        assert (report.standing, report.credential.state) == (Standing.NOT_FOUND, CredentialState.NOT_PRESENT)
         assert report.credential.codes == ("manifest.inaccessible",)
         assert "nothing is fetched" in dict(report.statements)["metadata"]
     assert taken == []

@@ -13,7 +13,8 @@ from provenance.encoding import encode
 from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
 from provenance.landmarks import LEAST_VOTES, POINTS, as_row, asked, landmarks, votes
 from provenance.likeness import likeness
-from provenance.reports import KnownImage, Verdict
+from provenance.reports import KnownImage
+from provenance.standings import Standing
 from provenance.tracing import Lookups
 from provenance.verification import VerifyingParts, verify
 from provenance.watermarkers import Pixels
@@ -72,7 +73,7 @@ def test_a_changed_copy_without_mark_and_credential_looks_like_ours(
 
         found = verify(parts, encode(copy, "image/jpeg", 85))
 
-        assert found.verdict is Verdict.LOOKS_LIKE_OURS, (name, change)
+        assert found.standing is Standing.LOOKS_LIKE_OURS, (name, change)
         assert found.record is not None
         assert found.record.known.content_id == name
 
@@ -82,7 +83,7 @@ def test_other_photographs_do_not_look_like_ours(gateway: Gateway, originals: di
     ours = dict(list(originals.items())[:6])
     for name, pixels in list(originals.items())[6:9]:
         found = verify(parts_of(gateway, ours), encode(np.ascontiguousarray(pixels[:384, :512]), "image/jpeg", 85))
-        assert found.verdict is Verdict.NOT_FOUND, name
+        assert found.standing is Standing.NOT_FOUND, name
 
 
 @pytest.mark.data
@@ -91,11 +92,11 @@ def test_where_the_original_is_gone_both_searches_must_agree(gateway: Gateway, o
     parts = parts_of(gateway, few, kept=False)
     whole = encode(few["kodim07.png"], "image/jpeg", 60)
 
-    assert verify(parts, whole).verdict is Verdict.LOOKS_LIKE_OURS
-    assert verify(parts, encode(few["kodim07.png"][:340, :500], "image/jpeg", 85)).verdict is Verdict.NOT_FOUND
+    assert verify(parts, whole).standing is Standing.LOOKS_LIKE_OURS
+    assert verify(parts, encode(few["kodim07.png"][:340, :500], "image/jpeg", 85)).standing is Standing.NOT_FOUND
     assert parts.lookups is not None
     alone = replace(parts, lookups=replace(parts.lookups, by_points=lambda pixels: ()))
-    assert verify(alone, whole).verdict is Verdict.NOT_FOUND
+    assert verify(alone, whole).standing is Standing.NOT_FOUND
 
 
 def test_landmarks_are_at_most_sixteen_codes_and_the_same_each_time() -> None:

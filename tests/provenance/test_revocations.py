@@ -9,10 +9,10 @@ import pytest
 from provenance.claims import SealedImage
 from provenance.log.entries import Entry, EntryInvalid, Outcome
 from provenance.reading import ManifestReader
-from provenance.reports import Verdict
 from provenance.revocations import Reason, Revocation, read_revocation, revocation_entry
 from provenance.sealing import seal
 from provenance.signing import LocalSigner, ManifestSigner
+from provenance.standings import Standing
 from provenance.timestamps import TimestampAuthority
 from provenance.verification import VerifyingParts, verify
 from tests.provenance.authority import Authority, serving
@@ -52,38 +52,38 @@ def revoked(parts: VerifyingParts, *, since: datetime = EARLIER, at: datetime | 
 
 def test_an_unrecorded_file_of_a_revoked_certificate_is_not_called_ours(gateway: Gateway, bare: SealedImage) -> None:
     parts = gateway.without_records()
-    assert verify(parts, bare.data).verdict is Verdict.OURS_INTACT
+    assert verify(parts, bare.data).standing is Standing.OURS_INTACT
 
     for asked in (revoked(parts), revoked(gateway.verifying())):
         report = verify(asked, bare.data)
-        assert (report.verdict, report.exit_code) == (Verdict.REVOKED, 1)
+        assert (report.standing, report.exit_code) == (Standing.REVOKED, 1)
         assert "not to be relied on" in dict(report.statements)["metadata"]
         assert "not shown to be from here" in dict(report.statements)["verdict"]
 
 
-@pytest.mark.parametrize(("since", "verdict"), [(LATER, Verdict.OURS_INTACT), (EARLIER, Verdict.REVOKED)])
+@pytest.mark.parametrize(("since", "verdict"), [(LATER, Standing.OURS_INTACT), (EARLIER, Standing.REVOKED)])
 def test_a_trusted_time_stamp_counts_if_it_is_older(
-    gateway: Gateway, authority: Authority, stamped: SealedImage, since: datetime, verdict: Verdict
+    gateway: Gateway, authority: Authority, stamped: SealedImage, since: datetime, verdict: Standing
 ) -> None:
     knowing = replace(gateway.without_records(), reader=ManifestReader(gateway.anchors_pem, authority.anchor_pem))
 
-    assert verify(revoked(knowing, since=since), stamped.data).verdict is verdict
+    assert verify(revoked(knowing, since=since), stamped.data).standing is verdict
 
 
 def test_a_time_stamp_of_an_unknown_authority_saves_nothing(gateway: Gateway, stamped: SealedImage) -> None:
     """Whoever has the key can also have an authority of his own."""
-    assert verify(revoked(gateway.without_records(), since=LATER), stamped.data).verdict is Verdict.REVOKED
+    assert verify(revoked(gateway.without_records(), since=LATER), stamped.data).standing is Standing.REVOKED
 
 
-@pytest.mark.parametrize(("at", "verdict"), [(LATER, Verdict.OURS_INTACT), (EARLIER, Verdict.REVOKED)])
+@pytest.mark.parametrize(("at", "verdict"), [(LATER, Standing.OURS_INTACT), (EARLIER, Standing.REVOKED)])
 def test_a_record_of_exactly_this_file_counts_if_it_is_older(
-    gateway: Gateway, bare: SealedImage, at: datetime, verdict: Verdict
+    gateway: Gateway, bare: SealedImage, at: datetime, verdict: Standing
 ) -> None:
     recorded = replace(record_of(bare), recorded_at=NOW)
 
     report = verify(revoked(gateway.verifying(recorded), at=at), bare.data)
 
-    assert report.verdict is verdict
+    assert report.standing is verdict
     assert report.revocation is not None
 
 
@@ -91,8 +91,8 @@ def test_a_copied_mark_under_a_stolen_key_is_still_a_copied_mark(gateway: Gatewa
     forged = seal(gateway.sealing, make_photo_like(2), make_claim())
     original = replace(record_of(seal(gateway.sealing, make_photo_like(1), make_claim())), recorded_at=NOW)
 
-    assert verify(gateway.verifying(original), forged.data).verdict is Verdict.OURS_ALTERED
-    assert verify(revoked(gateway.verifying(original)), forged.data).verdict is Verdict.COPIED_MARK
+    assert verify(gateway.verifying(original), forged.data).standing is Standing.OURS_ALTERED
+    assert verify(revoked(gateway.verifying(original)), forged.data).standing is Standing.COPIED_MARK
 
 
 def test_a_stranger_s_certificate_is_not_looked_up(gateway: Gateway, stranger: Gateway) -> None:
@@ -100,7 +100,7 @@ def test_a_stranger_s_certificate_is_not_looked_up(gateway: Gateway, stranger: G
 
     report = verify(revoked(gateway.verifying()), theirs.data)
 
-    assert report.verdict is Verdict.FOREIGN
+    assert report.standing is Standing.FOREIGN
     assert report.revocation is None
 
 

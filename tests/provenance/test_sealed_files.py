@@ -14,8 +14,8 @@ from moderation.pdq import pdq
 from provenance.claims import MediaType, SealedImage, Source
 from provenance.encoding import Limits, decode
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError
-from provenance.reports import Verdict
 from provenance.sealing import SealingParts, seal
+from provenance.standings import Standing
 from provenance.verification import verify
 from provenance.watermarkers import Pixels, UnsafeUnmarked
 from tests.provenance.formats import Sealed, every_format
@@ -97,7 +97,7 @@ def test_an_edited_picture_keeps_its_parents_credential(gateway: Gateway, sealed
     assert actions[0]["parameters"]["ingredients"]
     assert parent.manifest_id in store["manifests"]
     assert plainly_read(file.data, "image/png", gateway.anchors_pem)[0] == "Trusted"
-    assert verify(gateway.verifying(record_of(file)), file.data).verdict is Verdict.OURS_INTACT
+    assert verify(gateway.verifying(record_of(file)), file.data).standing is Standing.OURS_INTACT
 
 
 def test_an_unmarked_parent_is_still_named(gateway: Gateway) -> None:
@@ -176,5 +176,5 @@ def test_many_threads_may_seal_and_verify_at_once(gateway: Gateway) -> None:
         reports = list(pool.map(lambda file: verify(gateway.without_records(), file.data), files))
 
     assert [report.detection and report.detection.mark for report in reports] == marks
-    assert {report.verdict for report in reports} == {Verdict.OURS_INTACT}
+    assert {report.standing for report in reports} == {Standing.OURS_INTACT}
     assert len({file.manifest_id for file in files}) == len(marks)

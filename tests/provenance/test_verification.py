@@ -7,8 +7,8 @@ import pytest
 from provenance.claims import MediaType
 from provenance.encoding import Limits, decode
 from provenance.reading import CredentialState
-from provenance.reports import Verdict
 from provenance.sealing import seal
+from provenance.standings import Standing
 from provenance.verification import VerifyingParts, verify
 from tests.provenance.formats import Sealed, every_format
 from tests.provenance.operators import MARK, Gateway, make_claim, record_of
@@ -21,7 +21,7 @@ def test_the_delivered_file_is_ours_and_intact(gateway: Gateway, sealed: Sealed,
 
     report = verify(gateway.verifying(record_of(file)), file.data)
 
-    assert (report.verdict, report.exit_code) == (Verdict.OURS_INTACT, 0)
+    assert (report.standing, report.exit_code) == (Standing.OURS_INTACT, 0)
     assert report.credential.state is CredentialState.TRUSTED
     assert report.credential.issuer == "Example Operator"
     assert report.detection is not None
@@ -37,7 +37,7 @@ def test_the_delivered_file_is_ours_and_intact(gateway: Gateway, sealed: Sealed,
 def test_without_records_the_credential_alone_speaks(gateway: Gateway, sealed: Sealed, media_type: MediaType) -> None:
     report = verify(gateway.without_records(), sealed(media_type).data)
 
-    assert report.verdict is Verdict.OURS_INTACT
+    assert report.standing is Standing.OURS_INTACT
     assert "Only a record can tell of every byte" in dict(report.statements)["verdict"]
 
 
@@ -45,9 +45,9 @@ def test_a_stripped_and_reencoded_copy_is_recognised_by_its_watermark(gateway: G
     file = sealed("image/png")
     copy = jpeg(decode(file.data, Limits()), 90)
 
-    report = verify(gateway.verifying(record_of(file)), copy)
+    report = verify(gateway.keeping(file), copy)
 
-    assert (report.verdict, report.exit_code) == (Verdict.OURS_ALTERED, 2)
+    assert (report.standing, report.exit_code) == (Standing.OURS_ALTERED, 2)
     assert report.credential.state is CredentialState.NOT_PRESENT
     assert report.record is not None
     assert report.record.known.sha256 == file.sha256
@@ -57,7 +57,7 @@ def test_a_stripped_and_reencoded_copy_is_recognised_by_its_watermark(gateway: G
 def test_a_stripped_copy_without_records_could_not_be_checked(gateway: Gateway, sealed: Sealed) -> None:
     report = verify(gateway.without_records(), jpeg(decode(sealed("image/png").data, Limits()), 90))
 
-    assert (report.verdict, report.exit_code) == (Verdict.UNCHECKABLE, 3)
+    assert (report.standing, report.exit_code) == (Standing.UNCHECKABLE, 3)
 
 
 def test_a_mark_copied_onto_another_picture_is_said_so(gateway: Gateway) -> None:
@@ -66,7 +66,7 @@ def test_a_mark_copied_onto_another_picture_is_said_so(gateway: Gateway) -> None
 
     report = verify(gateway.verifying(record_of(file)), jpeg(forged, 95))
 
-    assert (report.verdict, report.exit_code) == (Verdict.COPIED_MARK, 1)
+    assert (report.standing, report.exit_code) == (Standing.COPIED_MARK, 1)
     assert report.record is not None
     assert report.record.same_picture is False
     assert "copied onto another picture" in dict(report.statements)["record"]
@@ -77,7 +77,7 @@ def test_another_operators_file_is_foreign_and_its_words_are_honest(gateway: Gat
 
     report = verify(gateway.verifying(), theirs)
 
-    assert (report.verdict, report.exit_code) == (Verdict.FOREIGN, 1)
+    assert (report.standing, report.exit_code) == (Standing.FOREIGN, 1)
     assert report.credential.state is CredentialState.VALID
     assert report.credential.codes == ("signingCredential.untrusted",)
     assert "does not know its signer" in dict(report.statements)["metadata"]
@@ -86,7 +86,7 @@ def test_another_operators_file_is_foreign_and_its_words_are_honest(gateway: Gat
 def test_nothing_found_never_says_that_no_ai_was_used(gateway: Gateway) -> None:
     report = verify(gateway.verifying(), jpeg(make_picture(), 95))
 
-    assert (report.verdict, report.exit_code) == (Verdict.NOT_FOUND, 1)
+    assert (report.standing, report.exit_code) == (Standing.NOT_FOUND, 1)
     words = " ".join(sentence for _, sentence in report.statements).lower()
     assert "does not tell how the picture was made" in words
     for claim in ("not ai", "not made by", "not generated", "human", "authentic", "real photo"):
@@ -101,13 +101,13 @@ def test_what_is_no_picture_could_not_be_checked(gateway: Gateway, data: bytes) 
 def test_a_file_over_the_limits_could_not_be_checked(gateway: Gateway, sealed: Sealed) -> None:
     parts = dataclasses.replace(gateway.without_records(), limits=Limits(max_pixels=1000))
 
-    assert verify(parts, sealed("image/png").data).verdict is Verdict.UNCHECKABLE
+    assert verify(parts, sealed("image/png").data).standing is Standing.UNCHECKABLE
 
 
 def test_another_organisation_under_the_same_anchor_is_not_us(gateway: Gateway, sealed: Sealed) -> None:
     parts = dataclasses.replace(gateway.without_records(), organisations=frozenset({"Somebody Else"}))
 
-    assert verify(parts, sealed("image/png").data).verdict is Verdict.FOREIGN
+    assert verify(parts, sealed("image/png").data).standing is Standing.FOREIGN
 
 
 def test_a_lookup_that_cannot_answer_is_not_taken_for_no_record(gateway: Gateway, sealed: Sealed) -> None:
