@@ -21,10 +21,10 @@ from provenance.payload import protect, to_bits, unprotect
 from provenance.tile.code import LENGTH, Bits, Floats, encode
 from provenance.tile.detection import CHANCE, Search, half_plane
 from provenance.tile.embedding import add, canonical_scale, lay_out
-from provenance.tile.pattern import Pattern
+from provenance.tile.pattern import TILE, Pattern
 from provenance.tile.plane import normalise
 from provenance.tile.reading import Plane, agreement
-from provenance.watermarkers import Detection, Pixels
+from provenance.watermarkers import Detection, MarkGrid, Pixels
 
 _LEAST_KEY_BYTES: Final = 16
 _LEAST_SIDE: Final = 128
@@ -159,7 +159,9 @@ class TileWatermark:
         if found is None:
             return None
         certainty = max(0.0, 1 - 2 * found.corrected_bits / LENGTH)
-        return Detection(found.mark, self.algorithm, certainty, found.corrected_bits, CHANCE)
+        rows = found.geometry.tolist()
+        grid = MarkGrid(tuple((row[0], row[1], row[2]) for row in rows), TILE, canonical_scale)
+        return Detection(found.mark, self.algorithm, certainty, found.corrected_bits, CHANCE, grid)
 
 
 def _share_right(margins: Floats) -> float:

@@ -13,7 +13,7 @@ from provenance.likeness import likeness
 from provenance.payload import MARK_BYTES
 from provenance.reading import Credential
 from provenance.reports import KnownImage, RecordMatch
-from provenance.watermarkers import Detection, Pixels
+from provenance.watermarkers import Detection, MarkGrid, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,16 @@ def _mark_in(value: str) -> list[bytes]:
 
 
 def compare_with(
-    lookups: Lookups, known: KnownImage, digest: str, pixels: Pixels, pdq_hash: str, pdq_quality: int
+    lookups: Lookups,
+    known: KnownImage,
+    digest: str,
+    pixels: Pixels,
+    pdq_hash: str,
+    pdq_quality: int,
+    grid: MarkGrid | None = None,
 ) -> RecordMatch:
-    """`pixels` against the record `known`: by hash, and laid over the original where that is kept."""
+    """`pixels` against the record `known`: by hash, and laid over the original where that is kept. `grid`: how the
+    record's mark lies in them. What the overlay says goes before the hash, which half of a picture can mislead."""
     same_bytes = known.sha256 == digest
     if same_bytes:
         return RecordMatch(known, same_bytes, 0, True)
@@ -87,5 +94,6 @@ def compare_with(
         return RecordMatch(known, same_bytes, distance, alike or (None if distance is None else False))
     if np.array_equal(pixels, original):
         return RecordMatch(known, same_bytes, distance, True, same_pixels=True)
-    laid = likeness(pixels, original)
-    return RecordMatch(known, same_bytes, distance, alike or laid.same, laid.overlay, same_pixels=False)
+    laid = likeness(pixels, original, grid)
+    same = alike if laid.same is None else laid.same
+    return RecordMatch(known, same_bytes, distance, same, laid.overlay, same_pixels=False)

@@ -82,7 +82,8 @@ def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> V
     told = pdq_quality >= PDQ_LEAST_QUALITY
     record, by_looks = None, False
     if parts.lookups is not None and known is not None:
-        record = compare_with(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality)
+        grid = detection.grid if detection is not None and detection.mark == known.mark else None
+        record = compare_with(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality, grid)
     elif parts.lookups is not None and detection is None:
         record = look_for(parts.lookups, pixels, pdq_hash if told else None)
         by_looks = record is not None

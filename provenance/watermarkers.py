@@ -1,6 +1,7 @@
 """What a watermarker is, and the one that does not mark and says so in its name."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,15 +14,31 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class MarkGrid:
+    """The geometry a mark that repeats gives: scale, turn, mirror, squeeze, bend, and the place within one period.
+
+    `matrix`: three rows of three; places (x, y), in pixels from the middle of the first, of the picture that was read
+    to places of the marked picture at the mark's own scale. Right up to whole multiples of `period`, in both
+    directions. `pixels_per_unit`: pixels of a marked picture (height, width) for each unit of the mark's own scale.
+    """
+
+    matrix: tuple[tuple[float, float, float], ...]
+    period: float
+    pixels_per_unit: Callable[[int, int], float]
+
+
+@dataclass(frozen=True, slots=True)
 class Detection:
     """A mark that was read. `certainty`: of its weakest bit, in [0, 1]. `corrected_bits`: set right by the checksum.
-    `chance`: at most, that the whole search mistakes an unmarked picture; None if the scheme does not say."""
+    `chance`: at most, that the whole search mistakes an unmarked picture; None if the scheme does not say. `grid`: how
+    the marked picture lies in this one, None if the scheme does not say."""
 
     mark: bytes
     algorithm: str
     certainty: float
     corrected_bits: int
     chance: float | None = None
+    grid: "MarkGrid | None" = None
 
 
 class Watermarker(Protocol):

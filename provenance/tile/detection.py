@@ -23,7 +23,7 @@ from provenance.tile.code import Bits, Floats, decode, encode, negated
 from provenance.tile.embedding import canonical_scale
 from provenance.tile.pattern import Pattern
 from provenance.tile.plane import normalise, whiten
-from provenance.tile.reading import ALIGNED, Evidence, Grid, Plane, find_grids, gather_evidence
+from provenance.tile.reading import ALIGNED, Grid, Plane, find_grids, gather_evidence
 from provenance.tile.synchronisation import Candidate, find_candidates
 from provenance.tile.tracking import follow
 from provenance.tile.warping import rectify, rough_plane, warp
@@ -38,8 +38,6 @@ CHANCE: Final = ATTEMPTS * PATHS * 2 / 2**32
 
 _ALL: Final = tuple(range(8))
 _TWO: Final = (0, 2)  # what a spectrum cannot tell apart
-
-Straight = tuple[Plane, npt.NDArray[np.float64]]
 
 PATIENCE: Final = 120.0
 """Work that one search may do beyond looking at the picture as it is, in milliseconds of one core of 2024. Of some
@@ -68,13 +66,15 @@ PROMISING: Final = 57.0
 @dataclass(frozen=True, slots=True)
 class Found:
     """A mark whose checksum fitted. `surplus`: how loudly it spoke. `corrected_bits`: of the 1024 code bits.
-    `attempts`: decodes it took."""
+    `attempts`: decodes it took. `geometry`: (3, 3), places (x, y) of the picture to canonical ones, up to whole tiles.
+    """
 
     mark: bytes
     key_id: str
     surplus: float
     corrected_bits: int
     attempts: int
+    geometry: npt.NDArray[np.float64]
 
 
 class Search:
@@ -93,7 +93,7 @@ class Search:
         planes = []
         for likely in (scale,) if scale >= 1 else (scale, 1.0):  # a small picture may be a cut of a larger one
             half = half_plane(luma, likely)
-            planes.append(Plane(normalise(half)))
+            planes.append(Plane(normalise(half), _enlarging(luma.shape, half.shape)))
             if found := self._unscaled(planes[-1], half):
                 return found
         return self._reshaped(luma.astype(np.float32), planes[0])
@@ -102,19 +102,19 @@ class Search:
         candidates = find_candidates(picture, 6)
         likely = [candidate for candidate in candidates if candidate.score >= PROMISING]
         # 4. Synchronised.
-        straightened: list[Straight] = []
+        straightened: list[Plane] = []
         for candidate in likely:
             if found := self._straighten(picture, candidate, straightened):
                 return found
         # 5. Tracked.
-        if found := self._track(picture, whole, _enlarging(picture.shape, whole.rough.shape)):
+        if found := self._track(picture, whole):
             return found
         # 6. What is left.
         for candidate in candidates[len(likely) :]:
             if found := self._straighten(picture, candidate, straightened):
                 return found
-        for plane, back in straightened[:2]:
-            if found := self._track(picture, plane, back):
+        for plane in straightened[:2]:
+            if found := self._track(picture, plane):
                 return found
         return None
 
@@ -123,43 +123,43 @@ class Search:
         if found := self._read(rough, _ALL, count=1):
             return found
         # 2. Whitened.
-        if found := self._read(Plane(normalise(whiten(plane))), _ALL, count=1):
+        if found := self._read(Plane(normalise(whiten(plane)), rough.back), _ALL, count=1):
             return found
         # 3. Pilot gone.
         for pattern in self._patterns:
-            if found := self._decode(pattern, gather_evidence(rough, pattern, _UNCUT, 0), clear=False):
+            if found := self._decode(pattern, rough, _UNCUT, 0):
                 return found
         return None
 
-    def _straighten(self, picture: Floats, candidate: Candidate, straightened: list[Straight]) -> Found | None:
+    def _straighten(self, picture: Floats, candidate: Candidate, straightened: list[Plane]) -> Found | None:
         straight = rectify(picture, candidate.matrix)
         if straight is None or not self._spend(_WARPING, straight[0]):
             return None
         plane, back = straight
-        rough = Plane(rough_plane(plane, back, picture.shape, whitened=False))
-        straightened.append((rough, back))
+        rough = Plane(rough_plane(plane, back, picture.shape, whitened=False), back)
+        straightened.append(rough)
         if found := self._read(rough, _TWO, count=2):
             return found
         if candidate.score < PROMISING or not self._spend(_WARPING, plane):
             return None
-        return self._read(Plane(rough_plane(plane, back, picture.shape, whitened=True)), _TWO, count=2)
+        return self._read(Plane(rough_plane(plane, back, picture.shape, whitened=True), back), _TWO, count=2)
 
-    def _track(self, picture: Floats, plane: Plane, back: npt.NDArray[np.float64]) -> Found | None:
+    def _track(self, picture: Floats, plane: Plane) -> Found | None:
         for pattern in self._patterns:
-            if found := self._follow(picture, plane, back, pattern):
+            if found := self._follow(picture, plane, pattern):
                 return found
         return None
 
-    def _follow(self, picture: Floats, plane: Plane, back: npt.NDArray[np.float64], pattern: Pattern) -> Found | None:
+    def _follow(self, picture: Floats, plane: Plane, pattern: Pattern) -> Found | None:
         for least in _BENDS_CLEARLY:
             if not self._spend(_FOLLOWING, plane.rough):
                 return None
             bend = follow(plane.rough, pattern)
             if not bend.clarity >= least:  # which is also what no number is
                 return None
-            back = back @ bend.back
+            back = plane.back @ bend.back
             warped = warp(picture, back, plane.rough.shape)
-            plane = Plane(rough_plane(warped, back, picture.shape, whitened=False))
+            plane = Plane(rough_plane(warped, back, picture.shape, whitened=False), back)
             if found := self._read(plane, _TWO, count=1):
                 return found
         return None
@@ -170,13 +170,13 @@ class Search:
         for grid, pattern in sorted(grids, key=lambda found: -found[0].clarity):
             if grid.clarity < CLEAR:
                 break
-            if found := self._decode(pattern, gather_evidence(plane, pattern, grid, 2), clear=True):
+            if found := self._decode(pattern, plane, grid, 2):
                 return found
         return None
 
-    def _decode(self, pattern: Pattern, spoken: list[Evidence], *, clear: bool) -> Found | None:
-        for evidence in spoken:
-            worth = evidence.surplus >= SURPLUS or (evidence.uncut and clear)
+    def _decode(self, pattern: Pattern, plane: Plane, grid: Grid, count: int) -> Found | None:
+        for evidence in gather_evidence(plane, pattern, grid, count):
+            worth = evidence.surplus >= SURPLUS or (evidence.uncut and grid.clarity >= CLEAR)
             if not worth or self.attempts >= ATTEMPTS or not self._spend(_DECODING, None):
                 continue
             self.attempts += 1
@@ -185,7 +185,9 @@ class Search:
                     mark = self._accept(message)
                     if mark is not None:
                         wrong = int(((evidence.llr < 0) != encode(heard).astype(bool)).sum())
-                        return Found(mark, pattern.key_id, evidence.surplus, wrong, self.attempts)
+                        return Found(
+                            mark, pattern.key_id, evidence.surplus, wrong, self.attempts, plane.to_canonical(grid)
+                        )
         return None
 
     def _spend(self, effort: float, plane: Floats | None) -> bool:

@@ -61,10 +61,12 @@ def turned(plane: Floats, orientation: int) -> Floats:
 
 
 class Plane:
-    """A normalised plane, with the transforms that all keys share. `rough`: (height, width)."""
+    """A normalised plane, with the transforms that all keys share. `rough`: (height, width). `back`: (3, 3), its places
+    (x, y) to those of the picture; not needed where nothing but the mark is asked for."""
 
-    def __init__(self, rough: Floats) -> None:
+    def __init__(self, rough: Floats, back: npt.NDArray[np.float64] | None = None) -> None:
         self.rough = rough
+        self.back = np.eye(3) if back is None else back
         self._spectra: dict[tuple[int, int, int], Complexes] = {}
 
     def tile_spectra(self, orientation: int, whole: tuple[int, int]) -> Complexes:
@@ -74,6 +76,18 @@ class Plane:
             upright = turned(self.rough, orientation) if orientation else self.rough
             self._spectra[wanted] = rfft2(cut(upright, whole))
         return self._spectra[wanted]
+
+    def to_canonical(self, grid: Grid) -> npt.NDArray[np.float64]:
+        """(3, 3): places (x, y) of the picture to those of the marked one at its canonical size, up to whole tiles."""
+        height, width = self.rough.shape
+        turn = np.eye(3)
+        if grid.orientation >= 4:
+            turn = np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]])
+        for _ in range(grid.orientation % 4):
+            turn = np.array([[0.0, 1, 0], [-1, 0, width - 1], [0, 0, 1]]) @ turn
+            height, width = width, height
+        doubled = np.array([[2.0, 0, 2 * grid.offset[1]], [0, 2, 2 * grid.offset[0]], [0, 0, 1]])
+        return np.asarray(doubled @ turn @ np.linalg.inv(self.back), np.float64)
 
     @cached_property
     def noise(self) -> Floats:
