@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from moderation.pdq import pdq
 from provenance import confidence
+from provenance.change_map import ChangeMap
 from provenance.encoding import Limits, decode_own
 from provenance.foreign_marks import ForeignMarks
 from provenance.landmarks import asked
@@ -102,6 +103,21 @@ def _lookups(records: Records) -> Lookups:
     )
 
 
+def _mapped(found: ChangeMap) -> dict[str, Any]:
+    """A grid over the whole file, from the top left corner, and the places of the changes in the file's pixels."""
+    return {
+        "columns": len(found.cells[0]),
+        "rows": len(found.cells),
+        "cells": [list(row) for row in found.cells],
+        "changed": round(found.changed, 4),
+        "regions": [
+            {"kind": one.kind.value, "x": one.x, "y": one.y, "width": one.width, "height": one.height}
+            | {"share": one.share}
+            for one in found.regions
+        ],
+    }
+
+
 _LABEL_FIELDS = ("kind", "source_type", "system", "version", "provider", "created", "id")
 
 
@@ -159,6 +175,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
                 "pdq_distance": record.distance if record else None,
                 "changes": [words for _, words in changes],
                 "alterations": [kind.value for kind, _ in changes],
+                "change_map": None if record is None or record.change_map is None else _mapped(record.change_map),
                 "confidence": confidence.of_record(record),
                 "explanation": said["record"],
             },

@@ -21,6 +21,7 @@ from gateway.store.blobs import Blobs
 from gateway.verifying import Verifier, to_dict
 from gateway.verifying_records import StoredRecords, timestamp_anchors_pem
 from provenance.certificates import chain_pem, load_chain
+from provenance.change_map import ChangeMap
 from provenance.encoding import Limits
 from provenance.reading import ManifestReader
 from provenance.standings import Standing
@@ -33,11 +34,13 @@ _PICTURES: Final = frozenset((".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif",
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file. `found`: as `gateway.verifying.to_dict` says it; `exit_code`: see `provenance.standings.Standing`."""
+    """One file. `found`: as `gateway.verifying.to_dict` says it; `exit_code`: see `provenance.standings.Standing`.
+    `change_map`: where it differs from the original, if the two were compared."""
 
     path: Path
     found: dict[str, Any]
     exit_code: int
+    change_map: ChangeMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class _Desk:
             if path.stat().st_size > self.max_bytes:
                 return _unread(path, f"The file is larger than {self.max_bytes} bytes.")
             found = self.verifier.check(path.read_bytes(), self.beside)
-            return Checked(path, to_dict(found), found.exit_code)
+            changes = None if found.record is None else found.record.change_map
+            return Checked(path, to_dict(found), found.exit_code, changes)
         except OSError as failure:
             return _unread(path, f"The file cannot be read: {failure.strerror or type(failure).__name__}.")
         except Exception as failure:  # noqa: BLE001  every other exit code is a statement about the image

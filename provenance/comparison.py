@@ -36,6 +36,7 @@ _RIM: Final = 4
 _SHIFTS: Final = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1))
 _FITS: Final = 5
 _STRIDE: Final = 3
+_DARKEST, _LIGHTEST = 3.0, 252.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,18 @@ def _translated(copy: Plane, laid: Plane, inside: Mask) -> Plane:
     sample = inside[::_STRIDE, ::_STRIDE]
     known = features[::_STRIDE, ::_STRIDE][sample].astype(np.float64)
     wanted = copy[::_STRIDE, ::_STRIDE][sample].astype(np.float64)
+    unclipped = (wanted > _DARKEST) & (wanted < _LIGHTEST)  # where the copy ends, no curve tells what it was
     trust = np.ones(len(known))
     ridge = np.eye(known.shape[1]) * (1e-4 * float((known**2).mean()) * len(known))
-    factors: npt.NDArray[np.float64] = np.zeros((known.shape[1], 3))
-    start = np.zeros_like(factors)
+    start = np.zeros((known.shape[1], 3))
     start[:3] = np.eye(3)  # where the copy does not say otherwise, nothing was done to the colours
+    factors = start.copy()
     for _ in range(_FITS):
-        weighted = known * trust[:, None]
-        left = weighted.T @ known + ridge
-        factors = np.linalg.solve(left, weighted.T @ wanted + ridge @ start)
-        apart = np.sqrt(((wanted - known @ factors) ** 2).mean(1))
+        for channel in range(3):
+            weighted = known * (trust * unclipped[:, channel])[:, None]
+            right = weighted.T @ wanted[:, channel] + ridge @ start[:, channel]
+            factors[:, channel] = np.linalg.solve(weighted.T @ known + ridge, right)
+        apart = np.sqrt(((wanted - np.clip(known @ factors, 0, 255)) ** 2).mean(1))
         scale = max(1.5 * float(np.median(apart)), 3.0)
         trust = 1 / (1 + (apart / scale) ** 2) ** 2
     return np.asarray(np.clip(features @ factors.astype(np.float32), 0, 255), np.float32)

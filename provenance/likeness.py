@@ -113,7 +113,7 @@ class Overlay:
         if self.colour > _COLOUR:
             said.append((Change.COLOUR, "its colours changed"))
         if overlays := self._regions(RegionKind.OVERLAY):
-            said.append((Change.OVERLAID, f"text or another flat drawing laid over it{overlays}"))
+            said.append((Change.OVERLAID, f"covered in part by text or another flat drawing{overlays}"))
         if contents := self._regions(RegionKind.CONTENT):
             said.append((Change.CONTENT, f"changed in its content{contents}"))
         return tuple(said)

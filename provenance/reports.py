@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from provenance.change_map import ChangeMap
 from provenance.foreign_marks import ForeignMark
 from provenance.labels import NO_LABELS, Labels
 from provenance.likeness import Change, Overlay
@@ -46,6 +47,11 @@ class RecordMatch:
     same_picture: bool | None
     overlay: Overlay | None = None
     same_pixels: bool | None = None
+
+    @property
+    def change_map(self) -> ChangeMap | None:
+        """Where the file differs from the original; None where that was not compared, or is another picture."""
+        return self.overlay.map if self.overlay is not None and self.same_picture else None
 
     def changes(self, credential: Credential) -> tuple[tuple[Change, str], ...]:
         """What was done to the delivered file, by kind and in words; nothing where the picture is not the same."""
@@ -198,7 +204,7 @@ def about_record(credential: Credential, *, asked: bool, record: RecordMatch | N
     if record.same_bytes:
         return f"{which} The file is the delivered one, byte for byte."
     if record.same_picture is None:
-        return f"{which} The bytes differ, and the picture is too plain to be compared by its looks."
+        return f"{which} The bytes differ, and there is too little to be seen to compare the picture by its looks."
     if record.same_picture:
         changes = ", ".join(words for _, words in record.changes(credential)) or "its bytes alone"
         seen = "Laid over the original, the picture is the same"
@@ -207,9 +213,10 @@ def about_record(credential: Credential, *, asked: bool, record: RecordMatch | N
         elif record.overlay is None:
             seen = f"The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)"
         return f"{which} {seen}; changed: {changes}."
+    far = "" if record.distance is None else f" ({record.distance} of 256 bits differ)"
     return (
-        f"{which} The bytes differ, and so does the picture ({record.distance} of 256 bits differ): the mark was "
-        "copied onto another picture, or the picture was changed beyond recognition."
+        f"{which} The bytes differ, and so does the picture{far}: what leads to the record was copied onto another "
+        "picture, or the picture was changed beyond recognition."
     )
 
 
@@ -222,12 +229,26 @@ def about_standing(
 ) -> str:
     """The standing in a sentence, with what it rests on."""
     stripped = credential.state is CredentialState.NOT_PRESENT
+    seen = _seen(record, credential) if standing in (Standing.OURS_ALTERED, Standing.LOOKS_LIKE_OURS) else ""
     if standing is Standing.OURS_ALTERED and stripped and detection is not None and record is not None:
-        return "A copy of a picture of this system, recognised by its watermark; its content credential was stripped."
+        return f"{_STRIPPED}{seen}"
     if standing is Standing.OURS_INTACT and record is None:  # two bytes of a JPEG are covered by nothing
         return "Made by this system; all that its signature covers is unchanged. Only a record can tell of every byte."
     if standing is Standing.UNCHECKABLE:
         return f"{standing.sentence} It carries a watermark of this system, but there were no records to ask."
     if standing is Standing.FOREIGN and foreign:
         return f"{standing.sentence} {_foreign(foreign[0])}"
-    return standing.sentence
+    return f"{standing.sentence}{seen}"
+
+
+_STRIPPED: Final = (
+    "A copy of a picture of this system, recognised by its watermark; its content credential was stripped."
+)
+_TO_BE_SEEN: Final = (Change.SET_INTO, Change.OVERLAID, Change.CONTENT)
+
+
+def _seen(record: RecordMatch | None, credential: Credential) -> str:
+    """What was added or replaced, and where."""
+    changes = () if record is None else record.changes(credential)
+    said = [words for kind, words in changes if kind in _TO_BE_SEEN]
+    return f" It was {'; '.join(said)}." if said else ""

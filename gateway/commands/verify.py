@@ -50,6 +50,10 @@ def verify_command(
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="A manifest (.c2pa) that is kept beside the one file.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="For many files; default: one for each core.")] = None,
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", help="Write a PNG of the one image here, with what changed outlined and tinted."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check pictures: were they made here, and are they unchanged? Nothing is sent anywhere and nothing is kept.
@@ -57,11 +61,12 @@ def verify_command(
     Without the data folder of the gateway that made it only the file itself can speak. Finding nothing proves nothing
     about how a picture was made.
 
-    Exit codes: 0 ours and intact, 1 no mark of ours found, 2 ours but altered or invalid, 3 could not be checked. Of
-    several files, the highest.
+    Exit codes: 0 ours and intact, 1 not shown to be ours, 2 ours but altered, 3 could not be checked. Of several files,
+    the highest.
     """
     try:
-        code = _verify(files, data_dir, anchor, manifest, processes or os.cpu_count() or 1, as_json=as_json)
+        count = processes or os.cpu_count() or 1
+        code = _verify(files, data_dir, anchor, manifest, count, map_file=map_file, as_json=as_json)
     except typer.Exit:
         raise
     except Exception as failure:  # noqa: BLE001  1 and 2 are statements about an image: no failure may make one
@@ -70,7 +75,14 @@ def verify_command(
 
 
 def _verify(
-    files: list[Path], data_dir: Path, anchor: Path | None, manifest: Path | None, processes: int, *, as_json: bool
+    files: list[Path],
+    data_dir: Path,
+    anchor: Path | None,
+    manifest: Path | None,
+    processes: int,
+    *,
+    map_file: Path | None,
+    as_json: bool,
 ) -> int:
     """Prints what can be said, and returns the highest exit code."""
     from gateway.verifying_files import check_files, pictures_in
@@ -80,6 +92,8 @@ def _verify(
     found = pictures_in(files)
     if not found:
         stop("no picture file is in there", 3)
+    if map_file is not None and len(found) > 1:
+        stop("--map belongs to one file", 3)
     checking = check_files(found, data_dir, anchor, processes, _beside(manifest, len(found)))
     one = len(found) == 1 and not files[0].is_dir()
     hidden = one or as_json or not Console(stderr=True).is_terminal
@@ -93,6 +107,8 @@ def _verify(
         _say(checked[0].found)
     else:
         _tabulate(checked)
+    if map_file is not None:
+        _draw(checked[0], map_file)
     return max(each.exit_code for each in checked)
 
 
@@ -100,6 +116,18 @@ def _why(failure: Exception) -> str:
     """Our own errors, in their words; of anything else its kind, since its words may quote the file."""
     said = str(failure) if isinstance(failure, operator_errors()) else ""
     return said or f"internal error ({type(failure).__name__})"
+
+
+def _draw(checked: "Checked", map_file: Path) -> None:
+    """Writes the map; where nothing was compared there is none, which is said."""
+    from provenance.change_map import drawn
+    from provenance.encoding import Limits, decode, encode
+
+    if checked.change_map is None:
+        typer.echo(f"{map_file} was not written: the image was not compared with an original.", err=True)
+        return
+    pixels = decode(checked.path.read_bytes(), Limits())
+    map_file.write_bytes(encode(drawn(pixels, checked.change_map), "image/png", 95))
 
 
 def _beside(manifest: Path | None, files: int) -> bytes | None:
