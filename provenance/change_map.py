@@ -1,4 +1,4 @@
-"""Where a copy differs from its original: cells with shares, regions in the file's own pixels, and a drawing of them."""
+"""Where a copy differs from its original: cells with shares, regions in the pixels of the file, and a drawing."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,8 +59,11 @@ class ChangeMap:
         return min(1.0, sum(region.share for region in self.regions if region.kind is not RegionKind.MARGIN))
 
 
-def mapped(found: Compared, copy: Plane, covered: Mask, shape: tuple[int, ...], *, upright: bool) -> ChangeMap:
-    """`copy`: (height, width, 3), the reduced copy; `covered`: where the original lies; `shape`: of the file.
+def mapped(
+    found: Compared, copy: Plane, laid: Plane, covered: Mask, shape: tuple[int, ...], *, upright: bool
+) -> ChangeMap:
+    """`copy`: (height, width, 3), the reduced copy; `laid`: the original over it; `covered`: where that lies; `shape`: of
+    the file.
     `upright`: not turned, so that what lies outside was added and is no corner of a turned picture."""
     height, width = covered.shape
     columns = max(1, round(_CELLS * width / max(height, width)))
@@ -77,7 +80,7 @@ def mapped(found: Compared, copy: Plane, covered: Mask, shape: tuple[int, ...], 
     for label in range(1, count):
         left, top, across, down, area = (int(value) for value in boxes[label])
         inside = (slice(top, top + down), slice(left, left + across))
-        kind = _kind(copy[inside], found.laid[inside], labels[inside] == label)
+        kind = _kind(copy[inside], laid[inside], labels[inside] == label)
         regions.append(_region(kind, (left, top, across, down), area / covered.size, factor))
     regions.sort(key=lambda region: -region.share)
     return ChangeMap(cells, tuple(regions[:_MOST_REGIONS]))

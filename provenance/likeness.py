@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -26,20 +26,11 @@ import numpy.typing as npt
 from provenance.alignment import Matrix, by_mark, lay, reach, refined, scaled, whole
 from provenance.change_map import ChangeMap, RegionKind, mapped
 from provenance.comparison import Compared, Mask, compared
+from provenance.points import by_points, correlated
 from provenance.watermarkers import MarkGrid, Pixels
 
 _SIDE: Final = 512
 """Longer sides are reduced to this many pixels first."""
-_MOST_POINTS: Final = 500
-_MORE_POINTS: Final = 1500
-"""Of the original: a crop's points must be among them."""
-_RATIO: Final = 0.8
-_LEAST_PAIRS: Final = 8
-"""Lowe asks for three that agree; chance gave up to five between different pictures of one style."""
-_REACH: Final = 4.0
-"""Pixels by which a pair may miss the similarity."""
-_LEAST_CORRELATION: Final = 0.5
-"""Of what was paired by points: copies of the test photographs stay above 0.7, different pictures below 0.3."""
 _COLOUR: Final = 5.0
 """Of photographs and pictograms at most 3.1 after JPEG 20 or noise, 7 or more after 10 % more light, gamma or grey."""
 _LEAST_SEEN: Final = 0.008
@@ -50,7 +41,6 @@ _WELL: Final = 0.85
 _NO_DIFFERENCE: Final = 4.0
 """Grey levels, everywhere, below which a copy of the same size is the same picture, however plain."""
 _LEAST_SIDE: Final = 24
-_LEAST_AREA: Final = 24 * 24
 _TOLD: Final = 3
 
 _Plane = npt.NDArray[np.float32]
@@ -187,15 +177,7 @@ def _ways(theirs: _Plane, ours: _Plane, grid: MarkGrid | None, reductions: tuple
     if grid is not None:
         yield from by_mark(theirs, ours, grid, reductions)
     yield whole(theirs.shape, ours.shape)
-    points, described = _described(ours, _MORE_POINTS)
-    for mirrored in (False, True):
-        seen = np.ascontiguousarray(theirs[:, ::-1]) if mirrored else theirs
-        seen_points, seen_described = _described(seen)
-        matrix = _fit(points, described, seen_points, seen_described)
-        if matrix is None or not _correlation(ours, seen, matrix) >= _LEAST_CORRELATION:
-            continue
-        back = np.array([[-1.0, 0, theirs.shape[1] - 1], [0, 1, 0], [0, 0, 1]]) if mirrored else np.eye(3)
-        yield back @ np.vstack([matrix, [0, 0, 1]])
+    yield from by_points(theirs, ours)
 
 
 def _no_difference(small: _Plane, original: Pixels, size: tuple[int, int]) -> bool:
@@ -220,17 +202,18 @@ def _overlay(
     turned = -math.degrees(math.atan2(linear[1, 0], linear[0, 0]))
     tilt = abs((turned + 45) % 90 - 45)
     area = float(laid.covered.sum()) * shape[0] * shape[1] / laid.covered.size
-    plain = cv2.cvtColor(lay(original.astype(np.float32), laid.matrix, laid.covered.shape), cv2.COLOR_RGB2GRAY)
+    under = lay(original.astype(np.float32), laid.matrix, laid.covered.shape)
+    grey, plain = (cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY) for plane in (small, under))
     return Overlay(
         scale=float(math.sqrt(across * down)),
         turned=turned,
         mirrored=mirrored,
         shown=min(1.0, area / (original_shape[0] * original_shape[1] * float(across * down))),
         filled=float(laid.covered.mean()),
-        correlation=_correlated(plain, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), laid.covered),
-        colour=_colour(small, original, laid),
+        correlation=correlated(plain, grey, laid.covered),
+        colour=_colour(small - under, laid.found.inside & ~laid.found.changed),
         squeeze=float(across / down),
-        map=mapped(laid.found, small, laid.covered, shape, upright=tilt <= 0.7),
+        map=mapped(laid.found, small, under, laid.covered, shape, upright=tilt <= 0.7),
     )
 
 
@@ -244,66 +227,8 @@ def reduced(pixels: Pixels, side: int = _SIDE) -> tuple[_Plane, float]:
     return grey.astype(np.float32), factor
 
 
-def _described(plane: _Plane, most: int = _MOST_POINTS) -> tuple[Any, Any]:
-    """Places (n, 2) and descriptions (n, 128) of the strongest points; at most `most`."""
-    # A lower contrast threshold than Lowe's .04: flat art has few points.
-    found, described = cv2.SIFT_create(most, contrastThreshold=0.02).detectAndCompute(  # type: ignore[attr-defined]
-        np.clip(plane, 0, 255).astype(np.uint8), None
-    )
-    if described is None:
-        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
-    return np.array([point.pt for point in found], np.float32), described
-
-
-def _fit(places: Any, described: Any, seen_places: Any, seen: Any) -> npt.NDArray[np.float64] | None:
-    """The similarity (2, 3) that takes the original's places to the copy's, if enough pairs agree on one."""
-    if min(len(described), len(seen)) < _LEAST_PAIRS:
-        return None
-    pairs = [
-        (first.queryIdx, first.trainIdx)
-        for first, second in cv2.BFMatcher(cv2.NORM_L2).knnMatch(seen, described, k=2)
-        if first.distance < _RATIO * second.distance
-    ]
-    if len(pairs) < _LEAST_PAIRS:
-        return None
-    theirs, ours = np.array(pairs).T
-    cv2.setRNGSeed(7)  # equal pictures, equal answer
-    matrix, agree = cv2.estimateAffinePartial2D(
-        places[ours], seen_places[theirs], method=cv2.RANSAC, ransacReprojThreshold=_REACH, maxIters=2000
-    )
-    if matrix is None or len({tuple(place) for place in places[ours][agree.ravel() > 0]}) < _LEAST_PAIRS:
-        return None
-    return np.asarray(matrix, np.float64)
-
-
-def _correlation(ours: _Plane, theirs: _Plane, matrix: npt.NDArray[np.float64]) -> float:
-    """Of the reduced pictures, laid over each other by `matrix`, (2, 3)."""
-    height, width = theirs.shape
-    laid = cv2.warpAffine(ours, matrix, (width, height), flags=cv2.INTER_AREA)
-    covered = cv2.warpAffine(np.ones_like(ours), matrix, (width, height), flags=cv2.INTER_NEAREST) > 0.5
-    return _correlated(laid, theirs, covered) if covered.sum() >= _LEAST_AREA else 0.0
-
-
-def _correlated(laid: _Plane, theirs: _Plane, covered: Mask) -> float:
-    one, other = _without_slow_part(laid, covered), _without_slow_part(theirs, covered)
-    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / norm if norm > 0 else 0.0
-
-
-def _colour(small: _Plane, original: Pixels, laid: _Laid) -> float:
+def _colour(difference: _Plane, inside: Mask) -> float:
     """See `Overlay.colour`. What changed is left out: its colours are its own."""
-    inside = laid.found.inside & ~laid.found.changed
-    difference = (small - lay(original.astype(np.float32), laid.matrix, inside.shape)) * inside[..., None]
     weight = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 16.0)[..., None] + 1e-6
-    slow = (cv2.GaussianBlur(difference, (0, 0), 16.0) / weight)[inside]
+    slow = (cv2.GaussianBlur(difference * inside[..., None], (0, 0), 16.0) / weight)[inside]
     return float(np.sqrt(np.square(slow).mean())) if slow.size else 0.0
-
-
-def _without_slow_part(plane: _Plane, covered: npt.NDArray[np.bool_]) -> _Plane:
-    """The covered pixels less their wide surroundings, slightly softened against noise, mean zero."""
-    within = covered.astype(np.float32)
-    weight = cv2.GaussianBlur(within, (0, 0), 24.0) + 1e-6
-    slow = cv2.GaussianBlur(plane * within, (0, 0), 24.0) / weight
-    fine = (cv2.GaussianBlur(plane, (0, 0), 1.5) - slow)[covered]
-    centred: _Plane = fine - fine.mean()
-    return centred

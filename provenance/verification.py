@@ -170,7 +170,11 @@ def _conclude(
     broken = credential.state is CredentialState.INVALID
     if record is not None and record.same_picture is False and (broken or not claims_us):
         return Standing.COPIED_CREDENTIAL if counts and _ours(parts, credential) else Standing.COPIED_MARK
-    if record is not None and by_looks and credential.state in (CredentialState.NOT_PRESENT, CredentialState.UNREADABLE):
+    if (
+        record is not None
+        and by_looks
+        and credential.state in (CredentialState.NOT_PRESENT, CredentialState.UNREADABLE)
+    ):
         return Standing.LOOKS_LIKE_OURS
     if record is not None and not by_looks:
         compared = record.same_picture is not None or credential.state is CredentialState.TRUSTED
