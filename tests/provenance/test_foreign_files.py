@@ -145,7 +145,7 @@ def test_what_cannot_be_read_accuses_nobody(gateway: Gateway, media_type: MediaT
     assert not report.credential.altered
     unread = report.credential.state is CredentialState.UNREADABLE
     assert unread or media_type == "image/jpeg", "c2pa sees no store in a JPEG segment that does not begin as one"
-    assert report.verdict.value == ("unreadable_credential" if unread else "not_found")
+    assert report.standing.value == ("unreadable_credential" if unread else "not_found")
     assert report.exit_code == 1
     assert "changed afterwards" not in str(report.statements)
 
