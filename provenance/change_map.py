@@ -62,8 +62,8 @@ class ChangeMap:
 def mapped(
     found: Compared, copy: Plane, laid: Plane, covered: Mask, shape: tuple[int, ...], *, upright: bool
 ) -> ChangeMap:
-    """`copy`: (height, width, 3), the reduced copy; `laid`: the original over it; `covered`: where that lies. `shape`: of
-    the file. `upright`: not turned, so that what lies outside was added and is no corner of a turned picture."""
+    """`copy`: (height, width, 3), the reduced copy; `laid`: the original over it; `covered`: where that lies. `shape`:
+    of the file. `upright`: not turned, so that what lies outside was added and is no corner of a turned picture."""
     height, width = covered.shape
     columns = max(1, round(_CELLS * width / max(height, width)))
     rows = max(1, round(_CELLS * height / max(height, width)))

@@ -11,8 +11,8 @@ from provenance.encoding import encode
 from provenance.headers import read_header
 from provenance.ingredients import MOST_STORE_BYTES, IngredientTrial
 from provenance.reading import CredentialState
-from provenance.reports import Verdict
 from provenance.sealing import seal
+from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.broken_credentials import holding
 from tests.provenance.formats import FORMATS, every_format
@@ -43,7 +43,7 @@ def made_from(
     sealed = seal(gateway.sealing, PIXELS, make_claim(media_type, **parts))
 
     report = verify(gateway.without_records(), sealed.data)
-    assert report.verdict is Verdict.OURS_INTACT
+    assert report.standing is Standing.OURS_INTACT
     assert report.credential.state is CredentialState.TRUSTED
     store = json.loads(sealed.manifest_json)
     found: list[dict[str, Any]] = store["manifests"][store["active_manifest"]]["ingredients"]
