@@ -26,6 +26,8 @@ from gateway.jobs import Jobs, idempotency_key
 from gateway.limits import LimitReached
 from gateway.notes import NOTHING_TOLD, Told
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
+from gateway.problems import Problem, problem_of_outcome, told
+from gateway.settings import Language
 from gateway.statements import Statement
 from gateway.store.database import reading
 from gateway.store.jobs import FINAL_STATES, Accepted, IdempotencyKey, JobRow
@@ -33,6 +35,7 @@ from gateway.store.schema import images
 from gateway.turns import most_at_once
 from gateway.wiring import Parts
 from gateway.wishes import DEFAULT_STRENGTH, MEDIA_TYPES, Wish
+from gateway.wording import LANGUAGES, known, preferred, wording
 from inference.engines import (
     MAX_REFERENCES,
     ModelCard,
@@ -45,6 +48,7 @@ from inference.sizes import fit
 from policies.policy import TOLERANCES
 from provenance.errors import LedgerUnavailable
 from provenance.labels import LabelDoesNotFit
+from provenance.log.receipts import Receipt
 
 _LONGEST_KEY = 255
 _LOOK_SECONDS = 0.25  # between looks at a job that another process works on
@@ -82,7 +86,7 @@ class Desk:
         """
         known: Principal | None = getattr(request.state, "caller", None)
         if known is not None:
-            if scope not in known.scopes:
+            if not known.may(scope):
                 raise NotPermitted(scope)
             return known
         now = datetime.now(UTC)
@@ -92,7 +96,7 @@ class Desk:
                 break
         else:
             raise NotAuthenticated("wrong_key_format" if sends_a_key(request.headers) else "missing_key")
-        if scope not in who.scopes:
+        if not who.may(scope):
             raise NotPermitted(scope)
         try:
             state = await self.parts.limits.admit(who)
@@ -193,6 +197,7 @@ class Desk:
             label_corner=wish.label_corner,
             label_language=wish.label_language,
             tolerance=wish.tolerance,
+            language=wish.language,
         )
         try:
             check_order(
@@ -218,6 +223,8 @@ class Desk:
         if request.mask and not request.upload:
             raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")
         languages = self.parts.sealing.labelling.languages
+        if wish.language is not None and known(wish.language) is None:
+            raise bad("language", "is no language of refusals here", f"Use one of {', '.join(LANGUAGES)}")
         if wish.label_language not in (None, *languages):
             raise bad("label_language", "is no language of labels here", f"Use one of {', '.join(languages)}")
         telemetry.entry_will_have(request.id)
@@ -296,6 +303,44 @@ class Desk:
             remedy = f"Send one of {width} x {height} pixels"
             raise BadRequest(fields.get("mask", "mask"), "has not the size of the picture", remedy)
         return sizes[request.upload] if request.upload else None
+
+    # -- how it is told -----------------------------------------------------------------------------------------
+
+    def explained(self, request: Request, problem: Problem) -> Problem:
+        """A problem as the caller reads it: in the language that the request asked for, else one that
+        `Accept-Language` likes, else the operator's; with the link to the decision behind it."""
+        if problem.decision is None:
+            return problem
+        asked = problem.statement.language if problem.statement else ""
+        return told(problem, wording(self.language(request, asked)), self.decision_link(request, problem.decision))
+
+    def problem(self, request: Request, outcome: Outcome) -> Problem | None:
+        """What the caller is told instead of a picture; None for a delivered one."""
+        problem = problem_of_outcome(outcome)
+        return problem and self.explained(request, problem)
+
+    def language(self, request: Request, asked: str = "") -> Language:
+        """The language to tell things in. `asked`: what the request named, if anything."""
+        liked = preferred(request.headers.get("accept-language", ""))
+        return known(asked) or liked or self.parts.settings.language
+
+    def decision_link(self, request: Request, decision: str) -> str:
+        """Where everybody who has the link reads about a decision."""
+        return public_base(request, self.parts.settings) + self.parts.decisions.path(decision)
+
+    def receipt_link(self, request: Request, request_id: str) -> str:
+        """Where the caller gets a request's receipt, with its key: a receipt is too long for a header."""
+        return f"{public_base(request, self.parts.settings)}/v1/receipts/{request_id}"
+
+    async def receipt(self, who: Principal, request_id: str) -> Receipt:
+        """The receipt of the caller's own request, or of a decision about it. Raises `NotFound`."""
+        decided = await self.parts.database_calls(self.parts.decisions.about, request_id, who.tenant)
+        if decided is not None:
+            return decided.receipt
+        outcome = await self.outcome(await self.job(who, request_id))
+        if outcome is None:
+            raise NotFound("receipt")
+        return outcome.receipt
 
     # -- how it went --------------------------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ from provenance.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a caller is told. `final`: asking again with the same request will not help, and clients are told so."""
+    """What a caller is told. `final`: asking again with the same request will not help, and clients are told so.
+    `decision`: id of the decision behind it; `link`: where everybody who has the link reads about it."""
 
     status: int
     code: str
@@ -59,6 +60,8 @@ class Problem:
     remedy: str | None = None
     retry_after: int | None = None
     statement: Statement | None = None
+    decision: str | None = None
+    link: str | None = None
 
     @property
     def final(self) -> bool:

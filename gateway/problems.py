@@ -25,6 +25,7 @@ from gateway.exchange import Delivered, Failed, Held, Outcome, Refused
 from gateway.limits import PUBLIC_RETRY_AFTER_SECONDS, BudgetExhausted, RateLimited, RateState
 from gateway.problem_rows import CANCELLED, INTERNAL, ROWS, Problem
 from gateway.statements import Statement
+from gateway.wording import Wording, wording
 from inference.errors import (
     OrderRefused,
     UnknownModel,
@@ -33,7 +34,16 @@ from provenance.errors import (
     UnreadableImage,
 )
 
-__all__ = ["CANCELLED", "Problem", "documented", "failure_code", "problem_of", "problem_of_code", "problem_of_outcome"]
+__all__ = [
+    "CANCELLED",
+    "Problem",
+    "documented",
+    "failure_code",
+    "problem_of",
+    "problem_of_code",
+    "problem_of_outcome",
+    "told",
+]
 
 _KEYS = {
     "missing_key": ("No API key was sent.", "Send `Authorization: Bearer fg_…`."),
@@ -201,6 +211,7 @@ def problem_of(failure: BaseException) -> Problem:
                 f"the decision that led to this is {failure.decision}.",
                 remedy=failure.appeal,
                 retry_after=failure.retry_after_seconds,
+                decision=failure.decision or None,
             )
     return next((ROWS[kind] for kind in type(failure).__mro__ if kind in ROWS), INTERNAL)
 
@@ -246,23 +257,25 @@ def problem_of_outcome(outcome: Outcome) -> Problem | None:
             return problem_of_code(outcome.code)
 
 
-def _stopped(statement: Statement) -> Problem:
+def _stopped(statement: Statement, words: Wording | None = None) -> Problem:
+    words = words or wording("en")
+    stated = words.translated(statement)
     held = statement.verdict == "hold"
-    where = f"at the {statement.stage} stage: {', '.join(statement.categories)}"
-    if held:
-        return Problem(
-            400,
-            _HELD,
-            _HELD_TITLE,
-            f"The safety policy holds this for a reviewer, {where}.",
-            remedy=statement.whom_to_ask,
-            statement=statement,
-        )
     return Problem(
         400,
-        _REFUSED,
-        _REFUSED_TITLE,
-        f"The safety policy refused this request, {where}.{statement.warning and ' ' + statement.warning}",
-        remedy=statement.whom_to_ask,
-        statement=statement,
+        _HELD if held else _REFUSED,
+        _HELD_TITLE if held else _REFUSED_TITLE,
+        words.summary(stated),
+        remedy=words.whom_to_ask(stated),
+        statement=stated,
+        decision=statement.decision,
     )
+
+
+def told(problem: Problem, words: Wording, link: str) -> Problem:
+    """The problem in the reader's words, with the link to its decision in the message itself: whatever stands between
+    us and a person passes on the message, and often nothing else."""
+    if problem.statement is not None:
+        problem = _stopped(problem.statement, words)
+    said = words.message["link"].format(link=link)
+    return replace(problem, detail=f"{problem.detail} {said}", link=link)

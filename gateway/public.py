@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar
 import orjson
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from gateway import telemetry
-from gateway.auth.identity import Scope
+from gateway.decision_routes import add_decision_routes
 from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
 from gateway.dialects.openai_errors import openai_error
@@ -20,9 +20,8 @@ from gateway.problems import Problem
 from gateway.public_answers import ANSWERS, PROBLEM
 from gateway.readiness import Readiness
 from gateway.signers import describe_certificate, describe_timestamps
-from gateway.statements import decision_id
 from gateway.store.database import reading
-from gateway.store.schema import images, jobs
+from gateway.store.schema import images
 from gateway.version import SYSTEM, SYSTEM_VERSION
 from gateway.wiring import Parts, describe_gaps
 
@@ -50,7 +49,13 @@ class Public:
             "code": problem.code,
         }
         document |= {
-            name: value for name, value in (("field", problem.field), ("remedy", problem.remedy)) if value is not None
+            name: value
+            for name, value in (
+                ("field", problem.field),
+                ("remedy", problem.remedy),
+                ("decision_url", problem.link),
+            )
+            if value is not None
         }
         if request.url.path.startswith("/v1/"):
             document["error"] = openai_error(problem)
@@ -109,16 +114,6 @@ class Public:
             await file.close()  # the form's own copy is not needed while this waits
             return _json(await parts.checks.verify(data, beside))
 
-        @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
-        async def reasons(request: Request, decision: str) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            if not decision.isprintable():
-                raise NotFound("decision")
-            stated = await parts.database_calls(_stated, parts, decision, who.tenant)
-            if stated is None or stated.reasons is None or decision_id(stated.id) != decision:
-                raise NotFound("decision")
-            return Response(stated.reasons, media_type="application/json")
-
         @router.get("/v1/log/checkpoint", tags=["log"], summary="The log's newest signed checkpoint (C2SP)")
         @public()
         def checkpoint() -> Response:
@@ -138,15 +133,7 @@ class Public:
                 raise NotFound("pair of log sizes") from failure
             return _json({"old": old, "new": new, "proof": [step.hex() for step in proof]})
 
-        @router.get(
-            "/v1/receipts/{request_id}", tags=["log"], summary="A request's receipt, against the newest checkpoint"
-        )
-        async def receipt(request: Request, request_id: str) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            outcome = await desk.outcome(await desk.job(who, request_id))
-            if outcome is None:
-                raise NotFound("receipt")
-            return Response(outcome.receipt.to_json(), media_type="application/json")
+        add_decision_routes(router, desk)
 
         @router.get("/health/live", tags=["health"], summary="The process answers")
         @public()
@@ -200,14 +187,6 @@ class Public:
             return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
         return router
-
-
-def _stated(parts: Parts, decision: str, tenant: str) -> Row[Any] | None:
-    suffix = decision.removeprefix("dec_")
-    own = (jobs.c.tenant == tenant, jobs.c.id.in_([f"pred_{suffix}", f"img_{suffix}"]))
-    with reading(parts.engine).connect() as connection:
-        found: Row[Any] | None = connection.execute(select(jobs).where(*own)).one_or_none()
-        return found
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Executable, bindparam, func, insert, update
 from gateway import telemetry
 from gateway.auth.end_users import commitment_bytes
 from gateway.auth.identity import Principal
+from gateway.decisions import keep
 from gateway.errors import LeaseLost
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.pictures import Pictures
 from gateway.problems import CANCELLED, failure_code
 from gateway.sealing import Sealed
-from gateway.statements import Appeals, only_unanswered, state
+from gateway.statements import Appeals, Statement, only_unanswered, state
 from gateway.store.budgets import day_of, settle
 from gateway.store.schema import images, jobs
 from gateway.version import SYSTEM_VERSION
@@ -137,11 +138,15 @@ class Records:
         """Closes a case the policy stopped. A classifier's silence alone is our failure, not the caller's fault."""
         if only_unanswered(case.decision):
             return await self._failed(case, "screening_unanswered")
-        statement = state(case.decision, case.stage, case.policy, case.request.id, self._appeals)
+        statement = self._statement(case)
         held = case.decision.verdict is Verdict.HOLD
         outcome = entries.Outcome.HELD if held else entries.Outcome.REFUSED
-        receipt = await self._close(case, outcome, {"now_reasons": statement.to_json()})
+        receipt = await self._close(case, outcome, {"now_reasons": statement.to_json()}, statement=statement)
         return Held(receipt, statement, None) if held else Refused(receipt, statement)
+
+    def _statement(self, case: Case) -> Statement:
+        request = case.request
+        return state(case.decision, case.stage, case.policy, request.id, self._appeals, request.language)
 
     async def failed(self, case: Case, failure: BaseException) -> Outcome:
         """Closes a case a part broke on. The log gets the code, our own log the exception's type, nobody its words."""
@@ -156,7 +161,7 @@ class Records:
     async def sealed(self, case: Case, rendering: Rendering, sealed: Sealed) -> Outcome:
         """Closes a case with a sealed picture: delivered, or held for a reviewer."""
         held = case.decision.verdict is Verdict.HOLD
-        statement = state(case.decision, case.stage, case.policy, case.request.id, self._appeals) if held else None
+        statement = self._statement(case) if held else None
         picture = sealed.image
         image = StoredImage(
             content_id=sealed.content_id,
@@ -175,6 +180,7 @@ class Records:
                 case,
                 entries.Outcome.HELD if held else entries.Outcome.DELIVERED,
                 {"now_content_id": image.content_id, "now_reasons": statement.to_json() if statement else None},
+                statement=statement,
                 sealed=sealed,
                 rendering=rendering,
                 drawing=case.request.drawing,
@@ -199,6 +205,7 @@ class Records:
         outcome: entries.Outcome,
         job: dict[str, Any],
         *,
+        statement: Statement | None = None,
         sealed: Sealed | None = None,
         rendering: Rendering | None = None,
         **facts: Any,
@@ -242,8 +249,10 @@ class Records:
                 settle(connection, case.request.id, case.who.tenant, day)
             if sealed is not None and rendering is not None:
                 connection.execute(insert(images).values(_image_row(case, sealed, rendering, outcome, now)))
-            for statement in case.alongside:
-                connection.execute(statement)
+            if statement is not None:
+                connection.execute(keep(statement, case.request.id, case.who.tenant, now.timestamp()))
+            for each in case.alongside:
+                connection.execute(each)
 
         loop = asyncio.get_running_loop()
         receipt = await loop.run_in_executor(self._pool, lambda: self._ledger.record(entry, alongside, salt=salt))

@@ -108,6 +108,9 @@ class VerifyOptions(_Frozen):
     memory_megabytes: int = Field(1000, ge=100, description="memory one check may take")
 
 
+Language = Literal["en", "de", "fr", "es", "it"]
+
+
 class Settings(_Frozen):
     """Everything an operator can choose. Nothing here can lower the hard floor."""
 
@@ -159,6 +162,9 @@ class Settings(_Frozen):
         "the scope `end_user_header`, it counts before `safety_identifier` and `user`",
     )
     appeal_contact: str = Field("", description="where a person contests a decision, if the policy names no contact")
+    language: Language = Field(
+        "en", description="of refusals, for callers that name none of `en`, `de`, `fr`, `es` and `it` themselves"
+    )
     model: str = Field(DEMO_MODEL, description="`demo`, a folder in diffusers' layout, or a model hub id")
     model_id: str | None = Field(None, description="name callers use for the model; default: the folder or hub id")
     engine: str = Field("flux", description="engine part that draws")

@@ -45,7 +45,8 @@ class StatedReason:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement of reasons. `decision`: its id. `verdict`: `hold` or `refuse`."""
+    """A statement of reasons. `decision`: its id. `verdict`: `hold` or `refuse`. `language`: what the request
+    asked to be told in; "" for whatever its reader prefers."""
 
     decision: str
     verdict: str
@@ -59,12 +60,7 @@ class Statement:
     appeal_contact: str
     appeal_days: int
     warning: str = ""
-
-    @property
-    def whom_to_ask(self) -> str:
-        """How to appeal, in sentences: to us, and about each entry to whoever stands behind it."""
-        entries = sorted({(entry.id, entry.appeal) for reason in self.reasons for entry in reason.entries})
-        return " ".join((self.appeal, *(f"About the entry {each}, turn to {whom}." for each, whom in entries)))
+    language: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in answers."""
@@ -87,7 +83,9 @@ def _stated(reason: dict[str, Any]) -> StatedReason:
     return StatedReason(**reason, entries=entries)
 
 
-def state(decision: Decision, stage: Stage, policy: Policy, request_id: str, appeals: Appeals) -> Statement:
+def state(
+    decision: Decision, stage: Stage, policy: Policy, request_id: str, appeals: Appeals, language: str | None = None
+) -> Statement:
     """States why `decision` stopped the request, by the rules that were as hard as its verdict.
 
     The stage is the first at which one of them applied; `stage`, the station reached, where none of them says.
@@ -122,7 +120,8 @@ def state(decision: Decision, stage: Stage, policy: Policy, request_id: str, app
         appeal=policy.appeal.how,
         appeal_contact=policy.appeal.contact,
         appeal_days=policy.appeal.days,
-        warning=next((_WARNINGS[reason.rule] for reason in decision.reasons if reason.rule in _WARNINGS), ""),
+        warning=next((WARNINGS[reason.rule] for reason in decision.reasons if reason.rule in WARNINGS), ""),
+        language=language or "",
     )
 
 
@@ -131,12 +130,12 @@ def _entries(reason: Reason, appeals: Mapping[str, str]) -> tuple[StatedEntry, .
     return tuple(StatedEntry(each, appeals[each]) for each in ids if each in appeals)
 
 
-_LIKE_BEFORE = "This is much like requests that were refused before."
-_WARNINGS = {
-    "retries-warn": f"{_LIKE_BEFORE} Going on leads to waits, to a review by a person, and to a suspension.",
-    "retries-slow": f"{_LIKE_BEFORE} The next one like it has to wait.",
-    "retries-hold": f"{_LIKE_BEFORE} The next one like it has to wait and is looked at by a person.",
-    "retries-suspend": f"{_LIKE_BEFORE} Because of how many they were, nothing is made for you for a while.",
+_LIKE_BEFORE = "It resembles requests that were refused before."
+WARNINGS = {
+    "retries-warn": f"{_LIKE_BEFORE} Repeating it leads to waits, to a review by a person, and to a suspension.",
+    "retries-slow": f"{_LIKE_BEFORE} The next one that resembles it has to wait.",
+    "retries-hold": f"{_LIKE_BEFORE} The next one that resembles it has to wait, and a person reviews it.",
+    "retries-suspend": f"{_LIKE_BEFORE} Because there were so many, this service makes no images for you for a while.",
 }
 """What asking again has led to (`gateway/retries.py`)."""
 

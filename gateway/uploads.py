@@ -18,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
 from gateway.credentials import CredentialReport, Credentials
+from gateway.decisions import keep
 from gateway.errors import BadRequest, NotFound, ScreeningUnanswered, UploadRefused
 from gateway.exchange import ImageRequest
 from gateway.pictures import EXTENSIONS
 from gateway.rulebook import Rulebook
 from gateway.screening import Screening
-from gateway.statements import only_unanswered, state
+from gateway.statements import Statement, only_unanswered, state
 from gateway.store.blobs import Blobs, BlobsUnavailable
 from gateway.store.database import reading
 from gateway.store.schema import uploads
@@ -113,7 +114,7 @@ class Uploads:
         self._ttl_seconds = ttl_seconds
         self._quota_bytes = quota_bytes
 
-    async def take(self, who: Principal, data: bytes, file_name: str) -> Taken:
+    async def take(self, who: Principal, data: bytes, file_name: str, dialect: str) -> Taken:
         """Checks, screens and stores a picture. Raises UnreadableImage, UploadRefused, ScreeningUnanswered.
 
         One that is not taken leaves an entry in the log. A policy that would hold a picture refuses an upload: there is
@@ -131,10 +132,12 @@ class Uploads:
         if decision.stops:
             silence = only_unanswered(decision)
             digest = hashlib.sha256(data).digest()
-            await asyncio.to_thread(self._record, who, upload_id, policy, decision, digest, silence)
+            stated = state(decision, Stage.INPUT_IMAGE, policy, upload_id, self._screening.appeals)
+            told = None if silence else stated
+            await asyncio.to_thread(self._record, who, upload_id, dialect, policy, decision, digest, told)
             if silence:
                 raise ScreeningUnanswered
-            raise UploadRefused(state(decision, Stage.INPUT_IMAGE, policy, upload_id, self._screening.appeals))
+            raise UploadRefused(stated)
         marks = await asyncio.to_thread(self._marks_in, pixels)
         row = await asyncio.to_thread(self._store, upload_id, who, file_name, media_type, pixels, data)
         return Taken(row, credential, marks)
@@ -161,15 +164,23 @@ class Uploads:
         return tuple(mark.writer for reader in self._foreign for mark in reader.read(pixels))
 
     def _record(
-        self, who: Principal, upload_id: str, policy: Policy, decision: Decision, digest: bytes, silence: bool
+        self,
+        who: Principal,
+        upload_id: str,
+        dialect: str,
+        policy: Policy,
+        decision: Decision,
+        digest: bytes,
+        told: Statement | None,
     ) -> None:
-        salt = secrets.token_bytes(entries.SALT_BYTES)
+        """`told`: what the caller is told; None where a classifier was silent."""
+        now, salt = self._clock(), secrets.token_bytes(entries.SALT_BYTES)
         said = {"principal": f"{who.tenant}/{who.key_id}".encode(), "upload": digest}
         entry = entries.Entry(
             request_id=upload_id,
-            outcome=entries.Outcome.FAILED if silence else entries.Outcome.REFUSED,
-            time=self._clock(),
-            dialect="native",
+            outcome=entries.Outcome.REFUSED if told else entries.Outcome.FAILED,
+            time=now,
+            dialect=dialect,
             stage=Stage.INPUT_IMAGE.value,
             policy=policy.name,
             policy_digest=policy.digest,
@@ -177,10 +188,15 @@ class Uploads:
             reasons=decision.reasons,
             shadows=decision.shadows,
             system_version=SYSTEM_VERSION,
-            failure="screening_unanswered" if silence else None,
+            failure=None if told else "screening_unanswered",
             commitments={name: entries.commit(salt, name, value) for name, value in said.items()},
         )
-        self._ledger.record(entry, salt=salt)
+
+        def alongside(connection: Connection) -> None:
+            if told is not None:
+                connection.execute(keep(told, upload_id, who.tenant, now.timestamp()))
+
+        self._ledger.record(entry, alongside, salt=salt)
 
     def _store(
         self, upload_id: str, who: Principal, file_name: str, media_type: str, pixels: Pixels, data: bytes

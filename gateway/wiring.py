@@ -15,6 +15,7 @@ from gateway.chains import Chains
 from gateway.checks import Checks, checker_setup
 from gateway.credentials import Credentials
 from gateway.data_folder import DataFolder
+from gateway.decisions import Decisions
 from gateway.labelling import Labelling
 from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
@@ -84,6 +85,7 @@ class Parts:
     vault: Vault
     idempotency_secret: bytes
     links: Links
+    decisions: Decisions
     limits: Limits
     limit_settings: LimitSettings
     identity_providers: tuple[IdentityProvider, ...]
@@ -188,6 +190,7 @@ def wire(folder: DataFolder) -> Parts:
         database_calls=calls,
         vault=folder.vault,
         idempotency_secret=folder.secret("idempotency"),
+        decisions=Decisions(folder.engine, ledger, folder.secret("decisions")),
         links=Links(folder.secret("links"), settings.link_ttl_seconds, time.time),
         limits=Limits(limit_settings),
         limit_settings=limit_settings,

@@ -35,3 +35,4 @@ class Wish:
     label_corner: Corner = "top_right"
     label_language: str | None = None
     tolerance: int | None = None
+    language: str | None = None

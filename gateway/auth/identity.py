@@ -17,8 +17,12 @@ class Assurance(IntEnum):
 
 
 class Scope(StrEnum):
-    """What a key may do. `exact_scores`: see moderation scores to more than a tenth, for whoever tunes a policy.
-    `end_user_header`: name end users in the header of the setting `end_user_header`, for front ends that set it."""
+    """What a key may do.
+
+    `audit`: read decisions and receipts of its tenant; `generate` includes it. `exact_scores`: see moderation scores to
+    more than a tenth, for whoever tunes a policy. `end_user_header`: name end users in the header of the setting
+    `end_user_header`, for front ends that set it.
+    """
 
     GENERATE = "generate"
     MODERATE = "moderate"
@@ -36,6 +40,10 @@ class Principal:
     scopes: frozenset[Scope]
     assurance: Assurance
     expires_at: datetime | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether its scopes include this one: whoever makes images may read what was decided about them."""
+        return scope in self.scopes or (scope is Scope.AUDIT and Scope.GENERATE in self.scopes)
 
 
 class NotAuthenticated(Exception):

@@ -1,6 +1,5 @@
 """What a dialect is: routes in a foreign wire shape, and that shape's way of saying no. It translates, nothing else."""
 
-import base64
 import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ClassVar, Protocol
@@ -14,7 +13,6 @@ from starlette.exceptions import HTTPException
 from gateway.desk import Desk
 from gateway.dialects.described import KEY, Answers, refusals
 from gateway.errors import BadRequest, GatewayError
-from gateway.exchange import Outcome
 from gateway.intake import Intake, asked_by
 from gateway.limits import LimitReached
 from gateway.limits.headers import limit_headers
@@ -26,11 +24,7 @@ _FIELD = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # what may be a field's name; anyt
 
 
 RECEIPT_HEADER = "X-Fluxgate-Receipt"
-
-
-def receipt_header(outcome: Outcome) -> str:
-    """The receipt for the header: base64 of its c2sp.org/tlog-proof text."""
-    return base64.b64encode(outcome.receipt.tlog_proof().encode()).decode()
+"""Holds the address of the receipt: proxies take 4 kB of headers together by default, and a receipt is longer."""
 
 
 class Dialect(Protocol):
@@ -104,7 +98,8 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
 
 def refusal(dialect: Dialect, failure: BaseException, request: Request) -> Response:
     """The answer to an exception, in the dialect's shape."""
-    problem = problem_of(_translated(failure))
+    desk: Desk = request.app.state.desk
+    problem = desk.explained(request, problem_of(_translated(failure)))
     _let_go(failure)
     if problem.status >= 500:
         request.state.failure = failure  # for the access log: its type, never its words

@@ -12,14 +12,14 @@ from sqlalchemy import Row
 from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk
 from gateway.dialects.bodies import WireBody
-from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
+from gateway.dialects.dialect import RECEIPT_HEADER, speaking
 from gateway.dialects.native_answers import ANSWERS, NativeError
 from gateway.dialects.waiting import KeyHeader
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import FILES, keyed
 from gateway.labelling import LabelFields
-from gateway.problems import Problem, problem_of_outcome
+from gateway.problems import Problem
 from gateway.uploads import Taken
 from gateway.wishes import Wish
 from inference.engines import Finish
@@ -136,7 +136,7 @@ class Native:
             outcome = await desk.outcome(row)
             response = _both(_view(desk, request, row, outcome))
             if outcome is not None:
-                response.headers[RECEIPT_HEADER] = receipt_header(outcome)
+                response.headers[RECEIPT_HEADER] = desk.receipt_link(request, prediction_id)
             return response
 
         @router.post("/model/prediction/{prediction_id}/cancel", summary="Stop a generation at its next step")
@@ -175,7 +175,7 @@ class Native:
             if purpose == "mask":
                 row = await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")
                 return _json({"data": _kept(desk, request, row)})
-            taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
+            taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "", self.name)
             return _json({"data": _uploaded(desk, request, taken)})
 
         @router.get("/models", summary="What is served here")
@@ -210,6 +210,7 @@ def _wish(desk: Desk, body: Flat | Nested, request: Request, who: Principal) -> 
         label_corner=asked.label_corner,
         label_language=asked.label_language,
         tolerance=asked.safety_tolerance,
+        language=asked.language,
     )
 
 
@@ -270,7 +271,7 @@ def _view(desk: Desk, request: Request, row: Row[Any], outcome: Outcome | None) 
         "metrics": {"predict_time": round(row.completed_at - row.created_at, 3)},
         "receipt": orjson.loads(outcome.receipt.to_json()),
     }
-    problem = problem_of_outcome(outcome)
+    problem = desk.problem(request, outcome)
     if problem is None:
         return view | _delivered(desk, request, outcome)
     return view | {"error": problem.detail, "error_details": _error(problem)}
@@ -304,6 +305,8 @@ def _error(problem: Problem) -> dict[str, Any]:
         error["field"] = problem.field
     if problem.remedy:
         error["remedy"] = problem.remedy
+    if problem.link:
+        error["decision_url"] = problem.link
     if problem.statement:
         error["statement_of_reasons"] = problem.statement.to_dict()
     return error

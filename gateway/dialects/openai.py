@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk
-from gateway.dialects.dialect import RECEIPT_HEADER, receipt_header, speaking
+from gateway.dialects.dialect import RECEIPT_HEADER, speaking
 from gateway.dialects.openai_answers import ANSWERS, OpenAIError
 from gateway.dialects.openai_errors import openai_error
 from gateway.dialects.openai_images import (
@@ -35,7 +35,7 @@ from gateway.dialects.waiting import KeyHeader, outcomes
 from gateway.errors import NotOffered
 from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import DATA_URLS, FILES, keyed
-from gateway.problems import Problem, problem_of_outcome
+from gateway.problems import Problem
 from gateway.store.jobs import Accepted
 from inference.engines import ModelCard
 
@@ -149,10 +149,10 @@ async def _drawn(desk: Desk, request: Request, who: Principal, body: GenerationB
 def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[Outcome]) -> Response:
     """All delivered pictures; those that were stopped are named beside them. Nothing delivered is an error."""
     delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
-    problems = {number: problem for number, each in enumerate(outcomes) if (problem := problem_of_outcome(each))}
+    problems = {number: problem for number, each in enumerate(outcomes) if (problem := desk.problem(request, each))}
     if not delivered:
         refusal = _problem(problems[0])
-        refusal.headers[RECEIPT_HEADER] = receipt_header(outcomes[0])
+        refusal.headers[RECEIPT_HEADER] = desk.receipt_link(request, outcomes[0].receipt.request_id)
         return refusal
     first = delivered[0]
     answer = {
@@ -175,7 +175,7 @@ def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[O
     response = _json(answer)
     response.headers["X-AI-Generated"] = "true"
     response.headers["X-AI-Content-Id"] = first.image.content_id
-    response.headers[RECEIPT_HEADER] = receipt_header(first)
+    response.headers[RECEIPT_HEADER] = desk.receipt_link(request, first.receipt.request_id)
     return response
 
 

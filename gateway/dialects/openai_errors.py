@@ -17,6 +17,8 @@ def openai_error(problem: Problem) -> dict[str, Any]:
         "param": problem.field,
         "code": problem.code,
     }
+    if problem.link:
+        error["decision_url"] = problem.link
     if stated:
         side = "input" if stated.stage in ("prompt", "input_image") else "output"
         error["moderation_details"] = {"moderation_stage": side, "categories": list(stated.categories)}

@@ -102,6 +102,7 @@ def wishes(body: GenerationBody, card: ModelCard) -> list[Wish]:
             label_corner=body.label_corner,
             label_language=body.label_language,
             tolerance=max(TOLERANCES) if body.moderation == "low" else None,
+            language=body.language,
         )
         for number in range(body.n)
     ]
@@ -241,7 +242,7 @@ async def take_in(
 
 
 async def _take(desk: Desk, who: Principal, file: UploadFile) -> str:
-    taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "")
+    taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "", "openai")
     return str(taken.row.id)
 
 

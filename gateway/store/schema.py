@@ -146,6 +146,17 @@ refused_prompts = Table(
     Index("refused_prompts_by_key", "key_subject", "at"),
 )
 
+# What callers were told of decisions that stopped something (gateway/decisions.py).
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("request_id", String(40), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("reasons", Text, nullable=False),
+)
+
 # How many subjects of moderation calls were not stopped, until the hour is over and in the log
 # (gateway/moderation_log.py).
 moderation_totals = Table(

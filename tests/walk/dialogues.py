@@ -57,7 +57,7 @@ class Native:
             if view["status"] != "processing":
                 break
             time.sleep(0.02)
-        header = got.headers.get("x-fluxgate-receipt")
+        header = house.proof(got)
         if view["status"] == "completed":
             (link,) = view["outputs"]
             file = house.send("GET", link, key=None)
@@ -79,7 +79,7 @@ class OpenAI:
     def ask(self, house: House, prompt: str, **wish: Any) -> Answer:
         body = {"prompt": prompt, "size": f"{SIZE}x{SIZE}", "num_inference_steps": 1} | wish
         got = house.send("POST", "/v1/images/generations", json=body)
-        header = got.headers.get("x-fluxgate-receipt")
+        header = house.proof(got)
         said = json.loads(got.content)
         if got.status_code == 200:
             receipt = said["fluxgate"]["images"][0]["receipt"]

@@ -110,6 +110,16 @@ class House:
 
         return self.run(elsewhere())
 
+    def proof(self, got: httpx.Response, key: str | None = "") -> str | None:
+        """The receipt whose address an answer carries in its header, as C2SP writes it."""
+        address = got.headers.get("x-fluxgate-receipt")
+        if address is None:
+            return None
+        assert len(address) < 200, "proxies with usual settings take no long headers"
+        fetched = self.send("GET", f"{address}?form=tlog-proof", key=key)
+        assert fetched.status_code == 200, fetched.text
+        return fetched.text
+
     # -- what is written where, read without the house's own code --------------------------------------------------
 
     @property

@@ -80,9 +80,9 @@ def check_receipt(receipt: dict[str, Any], vkey: str) -> dict[str, Any]:
     return entry
 
 
-def check_tlog_proof(header: str, vkey: str) -> dict[str, Any]:
-    """The same for the `X-Fluxgate-Receipt` header: base64 of a c2sp.org/tlog-proof@v1."""
-    head, note = base64.b64decode(header).decode().split("\n\n", 1)
+def check_tlog_proof(proof_text: str, vkey: str) -> dict[str, Any]:
+    """The same for a c2sp.org/tlog-proof@v1."""
+    head, note = proof_text.split("\n\n", 1)
     first, extra, index, *proof = head.split("\n")
     assert first == "c2sp.org/tlog-proof@v1"
     leaf = base64.b64decode(extra.removeprefix("extra "))

@@ -121,7 +121,7 @@ def test_harm_in_two_halves_is_refused_at_the_second_and_the_log_says_why(house:
     assert send(house, app, key, FIRST).status_code == 200
     got = send(house, app, key, GOES_ON)
     assert (got.status_code, got.json()["error"]["code"]) == (400, "moderation_blocked")
-    entry = independent.check_tlog_proof(got.headers["x-fluxgate-receipt"], house.vkey)
+    entry = independent.check_tlog_proof(house.proof(got, key), house.vkey)
     assert {reason["category"] for reason in entry["reasons"] if reason["verdict"] == "refuse"} == {"weapons"}
     assert send(house, app, key, HARMLESS).status_code == 200
     assert send(house, app, key, UNRELATED).status_code == 200, "it does not go on from anything"

@@ -73,7 +73,7 @@ class Caller:
 
     def entry(self, got: httpx.Response) -> dict:
         """Its log entry, proven."""
-        return independent.check_tlog_proof(got.headers["x-fluxgate-receipt"], self.house.vkey)
+        return independent.check_tlog_proof(self.house.proof(got, self.key), self.house.vkey)
 
 
 def counting(house: House) -> Caller:
@@ -154,6 +154,7 @@ def test_a_suspension_is_for_everything_has_an_end_and_is_lifted_on_appeal(calle
     assert (got.status_code, error["code"]) == (403, "suspended")
     assert 80_000 < int(got.headers["retry-after"]) <= 86_400 - 4000
     assert decision in error["message"]
+    assert f"/d/{decision.removeprefix('dec_')}?sig=" in error["message"]
     assert "Write to us." in json.dumps(error)
     if dialect == "openai":
         assert got.headers["x-should-retry"] == "false"
