@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jinja2
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
@@ -35,8 +34,7 @@ def add_decision_routes(router: APIRouter, desk: Desk) -> None:
         if found is None:
             raise NotFound("decision")
         words = _words(desk, request, language, found)
-        stated = words.translated(found.statement).to_dict()
-        return _json(stated | {"decision_url": desk.decision_link(request, found.statement.decision)})
+        return Response(words.translated(found.statement).to_json(), media_type="application/json")
 
     @router.get("/v1/receipts/{request_id}", tags=["log"], summary="A request's receipt, against the newest checkpoint")
     @keyed(Scope.AUDIT)
@@ -85,7 +83,7 @@ _TEMPLATE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined
 def _words(desk: Desk, request: Request, asked: str | None, found: Decided | None) -> Wording:
     if asked and known(asked) is None:
         raise BadRequest("language", "is no language of decisions here", f"Use one of {', '.join(LANGUAGES)}")
-    return wording(desk.language(request, asked or (found.statement.language if found else "")))
+    return wording(desk.telling.language(request, asked or (found.statement.language if found else "")))
 
 
 def _shown(desk: Desk, words: Wording, found: Decided | None, sig: str) -> dict[str, Any]:
@@ -101,7 +99,3 @@ def _shown(desk: Desk, words: Wording, found: Decided | None, sig: str) -> dict[
         "here": f"/d/{stated.decision.removeprefix('dec_')}",
         "sig": sig,
     }
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

@@ -26,16 +26,15 @@ from gateway.jobs import Jobs, idempotency_key
 from gateway.limits import LimitReached
 from gateway.notes import NOTHING_TOLD, Told
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
-from gateway.problems import Problem, problem_of_outcome, told
-from gateway.settings import Language
 from gateway.statements import Statement
 from gateway.store.database import reading
 from gateway.store.jobs import FINAL_STATES, Accepted, IdempotencyKey, JobRow
 from gateway.store.schema import images
+from gateway.telling import Telling
 from gateway.turns import most_at_once
 from gateway.wiring import Parts
 from gateway.wishes import DEFAULT_STRENGTH, MEDIA_TYPES, Wish
-from gateway.wording import LANGUAGES, known, preferred, wording
+from gateway.wording import LANGUAGES, known
 from inference.engines import (
     MAX_REFERENCES,
     ModelCard,
@@ -76,6 +75,7 @@ class Desk:
     def __init__(self, parts: Parts, jobs: Jobs) -> None:
         self.parts = parts
         self.jobs = jobs
+        self.telling = Telling(parts)
 
     # -- who ----------------------------------------------------------------------------------------------------
 
@@ -304,33 +304,7 @@ class Desk:
             raise BadRequest(fields.get("mask", "mask"), "has not the size of the picture", remedy)
         return sizes[request.upload] if request.upload else None
 
-    # -- how it is told -----------------------------------------------------------------------------------------
-
-    def explained(self, request: Request, problem: Problem) -> Problem:
-        """A problem as the caller reads it: in the language that the request asked for, else one that
-        `Accept-Language` likes, else the operator's; with the link to the decision behind it."""
-        if problem.decision is None:
-            return problem
-        asked = problem.statement.language if problem.statement else ""
-        return told(problem, wording(self.language(request, asked)), self.decision_link(request, problem.decision))
-
-    def problem(self, request: Request, outcome: Outcome) -> Problem | None:
-        """What the caller is told instead of a picture; None for a delivered one."""
-        problem = problem_of_outcome(outcome)
-        return problem and self.explained(request, problem)
-
-    def language(self, request: Request, asked: str = "") -> Language:
-        """The language to tell things in. `asked`: what the request named, if anything."""
-        liked = preferred(request.headers.get("accept-language", ""))
-        return known(asked) or liked or self.parts.settings.language
-
-    def decision_link(self, request: Request, decision: str) -> str:
-        """Where everybody who has the link reads about a decision."""
-        return public_base(request, self.parts.settings) + self.parts.decisions.path(decision)
-
-    def receipt_link(self, request: Request, request_id: str) -> str:
-        """Where the caller gets a request's receipt, with its key: a receipt is too long for a header."""
-        return f"{public_base(request, self.parts.settings)}/v1/receipts/{request_id}"
+    # -- how it went --------------------------------------------------------------------------------------------
 
     async def receipt(self, who: Principal, request_id: str) -> Receipt:
         """The receipt of the caller's own request, or of a decision about it. Raises `NotFound`."""
@@ -341,8 +315,6 @@ class Desk:
         if outcome is None:
             raise NotFound("receipt")
         return outcome.receipt
-
-    # -- how it went --------------------------------------------------------------------------------------------
 
     async def job(self, who: Principal, job_id: str) -> JobRow:
         """The caller's own job. Raises `NotFound`."""

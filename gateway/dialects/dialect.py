@@ -99,7 +99,7 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
 def refusal(dialect: Dialect, failure: BaseException, request: Request) -> Response:
     """The answer to an exception, in the dialect's shape."""
     desk: Desk = request.app.state.desk
-    problem = desk.explained(request, problem_of(_translated(failure)))
+    problem = desk.telling.explained(request, problem_of(_translated(failure)))
     _let_go(failure)
     if problem.status >= 500:
         request.state.failure = failure  # for the access log: its type, never its words

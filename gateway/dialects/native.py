@@ -136,7 +136,7 @@ class Native:
             outcome = await desk.outcome(row)
             response = _both(_view(desk, request, row, outcome))
             if outcome is not None:
-                response.headers[RECEIPT_HEADER] = desk.receipt_link(request, prediction_id)
+                response.headers[RECEIPT_HEADER] = desk.telling.receipt_link(request, prediction_id)
             return response
 
         @router.post("/model/prediction/{prediction_id}/cancel", summary="Stop a generation at its next step")
@@ -271,7 +271,7 @@ def _view(desk: Desk, request: Request, row: Row[Any], outcome: Outcome | None) 
         "metrics": {"predict_time": round(row.completed_at - row.created_at, 3)},
         "receipt": orjson.loads(outcome.receipt.to_json()),
     }
-    problem = desk.problem(request, outcome)
+    problem = desk.telling.problem(request, outcome)
     if problem is None:
         return view | _delivered(desk, request, outcome)
     return view | {"error": problem.detail, "error_details": _error(problem)}

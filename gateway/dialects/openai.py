@@ -149,10 +149,12 @@ async def _drawn(desk: Desk, request: Request, who: Principal, body: GenerationB
 def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[Outcome]) -> Response:
     """All delivered pictures; those that were stopped are named beside them. Nothing delivered is an error."""
     delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
-    problems = {number: problem for number, each in enumerate(outcomes) if (problem := desk.problem(request, each))}
+    problems = {
+        number: problem for number, each in enumerate(outcomes) if (problem := desk.telling.problem(request, each))
+    }
     if not delivered:
         refusal = _problem(problems[0])
-        refusal.headers[RECEIPT_HEADER] = desk.receipt_link(request, outcomes[0].receipt.request_id)
+        refusal.headers[RECEIPT_HEADER] = desk.telling.receipt_link(request, outcomes[0].receipt.request_id)
         return refusal
     first = delivered[0]
     answer = {
@@ -175,7 +177,7 @@ def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[O
     response = _json(answer)
     response.headers["X-AI-Generated"] = "true"
     response.headers["X-AI-Content-Id"] = first.image.content_id
-    response.headers[RECEIPT_HEADER] = desk.receipt_link(request, first.receipt.request_id)
+    response.headers[RECEIPT_HEADER] = desk.telling.receipt_link(request, first.receipt.request_id)
     return response
 
 

@@ -14,6 +14,8 @@ from tests.walk.dialogues import Native, OpenAI
 from tests.walk.house import HARMLESS, House
 from tests.walk.switched_parts import switched
 
+PUBLIC = ("/c2pa", "/.well-known", "/files", "/health", "/metrics", "/v1/", "/d/")
+
 
 @pytest.fixture(scope="module")
 def described(the_house: House) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def test_every_route_says_what_it_answers_how_it_refuses_and_who_may_ask(describ
             if "401" in answers:
                 assert {"403", "429", "503"} <= set(answers), where
             else:
-                assert path.startswith(("/c2pa", "/.well-known", "/files", "/health", "/metrics", "/v1/")), where
+                assert path.startswith(PUBLIC), where
     form = described["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert {"image", "mask", "prompt", "size", "n"} <= set(form["properties"])
 

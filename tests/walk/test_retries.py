@@ -148,7 +148,7 @@ def test_a_suspension_is_for_everything_has_an_end_and_is_lifted_on_appeal(calle
         error = caller.refused()
         caller.wait(4000)
     decision = error["statement_of_reasons"]["decision"]
-    assert "nothing is made" in error["statement_of_reasons"]["warning"]
+    assert "makes no images" in error["statement_of_reasons"]["warning"]
     got = caller.send(dialect, HARMLESS)
     error = got.json()["error"]
     assert (got.status_code, error["code"]) == (403, "suspended")
@@ -288,7 +288,7 @@ def test_a_new_end_user_for_each_request_does_not_escape(caller: Caller, dialect
         error = got.json()["error"]
         seen.append(error["code"] if got.status_code == 429 else error["statement_of_reasons"]["warning"][:12])
     assert seen[:2] == ["", ""], "two end users are one try"
-    assert seen[2:5] == ["This is much"] * 3
+    assert seen[2:5] == ["It resembles"] * 3
     assert seen[5:] == ["retry_slowed"] * 4
     assert caller.send(dialect, ALIKE, safety_identifier="one-more").status_code == 429
     assert caller.send(dialect, ALIKE).status_code == 429, "leaving the name out is no way round it"
