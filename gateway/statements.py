@@ -92,14 +92,14 @@ def state(
     Every decision here is taken by rules over classifier findings, hence `automated` is always true; a reviewer's
     decision is an event of its own.
     """
-    taxonomy = _taxonomy()
+    titles = taxonomy()
     hardest = [r for r in decision.reasons if r.verdict == decision.verdict and r.category != UNANSWERED]
     reasons = tuple(
         StatedReason(
             category=reason.category,
-            title=taxonomy[reason.category].title,
-            text=taxonomy[reason.category].reason,
-            ground=taxonomy[reason.category].grounds[0],
+            title=titles[reason.category].title,
+            text=titles[reason.category].reason,
+            ground=titles[reason.category].grounds[0],
             stage=reason.stage.value,
             rule=reason.rule,
             classifier=reason.classifier,
@@ -140,7 +140,7 @@ WARNINGS = {
 """What asking again has led to (`gateway/retries.py`)."""
 
 
-_taxonomy = cache(load_taxonomy)  # read once: parsing it took a third of a refusal's time
+taxonomy = cache(load_taxonomy)  # read once, at start: parsing it took a third of a refusal's time
 
 
 def decision_id(request_id: str) -> str:

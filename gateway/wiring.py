@@ -32,6 +32,7 @@ from gateway.screening import Screening
 from gateway.sealing import Sealing
 from gateway.settings import Settings
 from gateway.signers import CurrentSigner, organisations
+from gateway.statements import taxonomy
 from gateway.store.blobs import Blobs
 from gateway.store.calls import DatabaseCalls
 from gateway.store.vault import Vault
@@ -107,7 +108,8 @@ class Parts:
 def wire(folder: DataFolder) -> Parts:
     """Builds and cross-checks everything. Raises `BootError`, `PolicyError`, or what a store raises."""
     settings = folder.settings
-    # 1. The policy, and the classifiers it asks.
+    # 1. The policy, and the classifiers it asks; the words in which refusals are stated.
+    taxonomy()
     policy = _policy(settings.policy_name, settings)
     canary = _policy(settings.canary_policy, settings) if settings.canary_policy else None
     book = rulebook(policy, settings.overlays, canary, settings.canary_share, settings.jurisdictions)
