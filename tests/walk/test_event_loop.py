@@ -79,6 +79,9 @@ class Walk:
         ask("GET /files/manifests/{name}", delivered["provenance"]["manifest_url"], **open_to_all)
         ask("POST /v1/verify", files={"file": ("a.png", image)}, **open_to_all)
         ask("GET /v1/decisions/{decision}/reasons", f"/v1/decisions/{reasons['decision']}/reasons")
+        page = self.house.parts.decisions.path(reasons["decision"])
+        ask("GET /d/{decision}", page, **open_to_all)
+        ask("GET /d/{decision}/receipt", page.replace("?", "/receipt?"), **open_to_all)
         for name in ("checkpoint", "key"):
             ask(f"GET /v1/log/{name}", **open_to_all)
         ask("GET /v1/log/consistency", "/v1/log/consistency?old=1&new=2", **open_to_all)
