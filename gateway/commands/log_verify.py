@@ -7,6 +7,7 @@ import orjson
 import typer
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop
+from gateway.data_folder import holds_gateway
 
 if TYPE_CHECKING:
     from gateway.data_folder import DataFolder
@@ -33,8 +34,9 @@ def verify(
     """Check the log: entries, tree, every checkpoint, and receipts and checkpoints that were kept elsewhere.
 
     In a data folder the openings of commitments and the rows of jobs and images are checked against the log too.
-    Nothing is changed or repaired. A key that lies beside the log proves only that the log fits itself; keep the key
-    and receipts elsewhere to hold the log against its operator.
+    Nothing is changed or repaired. Where no gateway is, a receipt and the log's public key are enough to check that
+    receipt by itself. A key that lies beside the log proves only that the log fits itself; keep the key and receipts
+    elsewhere to hold the log against its operator.
 
     Exit codes: 0 intact, 1 faults found, 2 could not be checked, 3 a file named with --receipt is not a receipt.
     """
@@ -43,6 +45,8 @@ def verify(
 
     receipts = {path: _receipt(path) for path in receipt or ()}
     kept = {f"checkpoint {path}": _text(path, "checkpoint") for path in checkpoint or ()}
+    if folder is None and receipts and vkey and not kept and not holds_gateway(data_dir):
+        _alone(receipts, vkey, as_json)
     opened = None if folder is not None else _opened(data_dir)
     beside = folder / "vkey" if opened is None and folder is not None else existing(data_dir) / "keys" / "log.vkey"
     if vkey is None:
@@ -79,6 +83,33 @@ def verify(
         for fault in faults:
             typer.echo(f"  {fault['code']} at {fault['place']}: {fault['detail']}")
     raise typer.Exit(_FAULTS_FOUND if faults else 0)
+
+
+def _alone(receipts: "dict[Path, Receipt]", vkey: str, as_json: bool) -> None:
+    """Checks receipts against the log's key, without a log: that each entry is in a log which that key signed."""
+    from provenance.log.entries import read_leaf
+    from provenance.log.receipts import ReceiptInvalid, verify_receipt
+
+    rows = []
+    for path, each in receipts.items():
+        try:
+            verify_receipt(each, vkey)
+            entry = read_leaf(each.leaf)
+            said = {key: entry[key] for key in ("request_id", "outcome", "time")}
+            rows.append({"receipt": str(path), "holds": True, "index": each.index, **said})
+        except ReceiptInvalid as failure:
+            rows.append({"receipt": str(path), "holds": False, "detail": str(failure)})
+    if as_json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+    for row in () if as_json else rows:
+        if row["holds"]:
+            typer.echo(
+                f"{row['receipt']} holds: entry {row['index']}, request {row['request_id']}, {row['outcome']}, "
+                f"{row['time']}. No log was compared."
+            )
+        else:
+            typer.echo(f"{row['receipt']} does NOT hold: {row['detail']}")
+    raise typer.Exit(0 if all(row["holds"] for row in rows) else _FAULTS_FOUND)
 
 
 def _opened(data_dir: Path) -> "DataFolder":

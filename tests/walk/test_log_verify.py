@@ -204,3 +204,17 @@ def test_no_command_that_reads_a_gateway_makes_one(tmp_path: Path, arguments: li
     assert result.exit_code == (1 if arguments[0] == "verify" else 2)  # a file also speaks for itself
     assert "there is no gateway in" in result.output
     assert not (tmp_path / "mistyped").exists()
+
+
+def test_whoever_has_a_receipt_and_the_key_needs_no_log(the_house: House, tmp_path: Path) -> None:  # case R11
+    refused = DIALOGUES[0].ask(the_house, REFUSED)
+    assert refused.receipt is not None
+    receipt = tmp_path / "receipt.json"
+    receipt.write_text(json.dumps(refused.receipt))
+    alone = ("verify", "--data-dir", tmp_path / "nowhere", "--receipt", receipt, "--vkey", the_house.vkey)
+    held = log(*alone)
+    assert held.exit_code == 0, held.output
+    assert refused.receipt["request_id"] in held.output.replace("\n", "")
+    receipt.write_text(json.dumps(refused.receipt | {"index": refused.receipt["index"] + 1}))
+    assert log(*alone).exit_code == 1
+    assert not (tmp_path / "nowhere").exists()
