@@ -49,3 +49,12 @@ def published() -> Callable[[Path | str], Path]:
         pytest.skip(f"{path} is not here: this test needs the public data folder")
 
     return find
+
+
+@pytest.fixture
+def settings_folder(tmp_path: Path) -> Path:
+    """A data folder with settings in it and no gateway yet: enough for commands that only read settings."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "fluxgate.toml").touch()
+    return folder

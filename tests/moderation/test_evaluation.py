@@ -235,10 +235,10 @@ def test_folding_reads_through_disguises(name: str) -> None:
     assert plain in fold(DISGUISES[name](plain)).readings
 
 
-def test_the_command_writes_a_report_on_a_classifier_and_a_policy(tmp_path: Path) -> None:
+def test_the_command_writes_a_report_on_a_classifier_and_a_policy(tmp_path: Path, settings_folder: Path) -> None:
     rows = ["text,label,category,language", "a man stabbing a woman,1,violence,en", "a calm lake at dawn,0,,en"]
     (tmp_path / "own.csv").write_text("\n".join(rows))
-    wanted = ["--classifier", "terms=1.0", "--policy", "demo", "--data-dir", str(tmp_path / "data"), "--json"]
+    wanted = ["--classifier", "terms=1.0", "--policy", "demo", "--data-dir", str(settings_folder), "--json"]
     ran = run("evaluate", str(tmp_path / "own.csv"), "--out", str(tmp_path / "report"), *wanted)
     assert ran.exit_code == 0, ran.output
     said = json.loads(ran.stdout)
@@ -247,13 +247,13 @@ def test_the_command_writes_a_report_on_a_classifier_and_a_policy(tmp_path: Path
     assert (tmp_path / "report" / "report.html").is_file()
 
 
-def test_two_versions_of_one_policy_are_compared_under_their_digests(tmp_path: Path) -> None:
+def test_two_versions_of_one_policy_are_compared_under_their_digests(tmp_path: Path, settings_folder: Path) -> None:
     rows = ["text,label", "a man stabbing a woman,1", "a calm lake at dawn,0", "a museum of cold weapons,0"]
     (tmp_path / "own.csv").write_text("\n".join(rows))
     changed = tmp_path / "demo.toml"
     text = re.sub(r'"([a-z_/]+\.toml)"', r'"shipped:\1"', (SHIPPED / "demo.toml").read_text())
     changed.write_text(text.replace('version = "', 'version = "9', 1))
-    options = ["--policy", "demo", "--policy", str(changed), "--data-dir", str(tmp_path / "data"), "--json"]
+    options = ["--policy", "demo", "--policy", str(changed), "--data-dir", str(settings_folder), "--json"]
     ran = run("evaluate", str(tmp_path / "own.csv"), "--out", str(tmp_path / "report"), *options)
     assert ran.exit_code == 0, ran.output
     first, second = json.loads(ran.stdout)["subjects"].values()

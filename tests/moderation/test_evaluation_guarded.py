@@ -48,7 +48,10 @@ def guarded(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("evaluated")
+    made = tmp_path_factory.mktemp("evaluated")
+    (made / "data").mkdir()
+    (made / "data" / "fluxgate.toml").touch()
+    return made
 
 
 def test_the_command_scores_a_policy_with_a_guard(folder: Path) -> None:

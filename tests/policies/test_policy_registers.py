@@ -66,9 +66,9 @@ data = ["people.toml", "shipped:terms/en.toml"]
     return write_policy(folder, text)
 
 
-def test_policy_check_reads_the_registers_as_a_start_would(tmp_path: Path) -> None:
+def test_policy_check_reads_the_registers_as_a_start_would(tmp_path: Path, settings_folder: Path) -> None:
     path = policy_with_registers(tmp_path / "house")
-    checking = ["policy", "check", str(path), "--data-dir", str(tmp_path / "data")]
+    checking = ["policy", "check", str(path), "--data-dir", str(settings_folder)]
     done = CliRunner().invoke(command_line, checking)
     assert done.exit_code == 0, (done.output, done.exception)
     register = path.parent / "people.toml"

@@ -105,16 +105,18 @@ def test_explain_names_verdict_and_rule_at_each_score() -> None:
     assert terms["steps"][-1]["rules"][0].startswith("floor:")
 
 
-def test_the_shipped_policies_pass_their_unit_tests(tmp_path: Path) -> None:
-    got = CliRunner().invoke(app, ["policy", "test", str(CASES), "--policy", "demo", "--data-dir", str(tmp_path)])
+def test_the_shipped_policies_pass_their_unit_tests(settings_folder: Path) -> None:
+    got = CliRunner().invoke(
+        app, ["policy", "test", str(CASES), "--policy", "demo", "--data-dir", str(settings_folder)]
+    )
     assert got.exit_code == 0, got.output
     assert "5 of 5 cases" in got.output
 
 
-def test_a_case_that_is_not_met_is_named_and_its_prompt_is_not_printed(tmp_path: Path) -> None:
+def test_a_case_that_is_not_met_is_named_and_its_prompt_is_not_printed(tmp_path: Path, settings_folder: Path) -> None:
     file = tmp_path / "cases.toml"
     file.write_text('[[case]]\nid = "apple"\nprompt = "a red apple"\nexpect = "refuse"\n')
-    got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)])
+    got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(settings_folder)])
     assert got.exit_code == 1
     assert "FAILED apple: expected refuse, is allow" in got.output
     assert "a red apple" not in got.output
@@ -129,10 +131,10 @@ def test_a_case_that_is_not_met_is_named_and_its_prompt_is_not_printed(tmp_path:
         ("[[case", "cannot be read as TOML"),
     ],
 )
-def test_a_file_that_is_not_usable_says_why(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_usable_says_why(tmp_path: Path, text: str, said: str, settings_folder: Path) -> None:
     file = tmp_path / "cases.toml"
     file.write_text(text)
-    got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)])
+    got = CliRunner().invoke(app, ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(settings_folder)])
     assert got.exit_code == 2
     assert said in got.output
 
@@ -186,13 +188,15 @@ def test_explain_names_the_verdict_an_overlay_gives(overlay: str) -> None:
     assert {row["steps"][-1]["verdict"] for row in said["rows"]} == {"refuse"}
 
 
-def test_cases_are_run_under_an_overlay_and_see_rules_on_trial(tmp_path: Path, overlay: str) -> None:
+def test_cases_are_run_under_an_overlay_and_see_rules_on_trial(
+    tmp_path: Path, overlay: str, settings_folder: Path
+) -> None:
     file = tmp_path / "cases.toml"
     file.write_text(
         '[[case]]\nid = "a"\nfindings = [{category = "drugs", score = 0.5, classifier = "terms"}]\n'
         'expect = "flag"\nshadow = "drugs-on-trial"\n'
     )
-    asked = ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(tmp_path)]
+    asked = ["policy", "test", str(file), "--policy", "demo", "--data-dir", str(settings_folder)]
     got = CliRunner().invoke(app, [*asked, "--overlay", overlay])
     assert got.exit_code == 0, got.output
     assert "under demo+school" in got.output
@@ -201,13 +205,15 @@ def test_cases_are_run_under_an_overlay_and_see_rules_on_trial(tmp_path: Path, o
     assert "expected flag with drugs-on-trial on trial" in got.output
 
 
-def test_check_shows_shadows_grants_and_steps_and_reads_the_settings_overlays(tmp_path: Path, overlay: str) -> None:
-    asked = ["policy", "check", "demo", "--no-build", "--data-dir", str(tmp_path)]
+def test_check_shows_shadows_grants_and_steps_and_reads_the_settings_overlays(
+    tmp_path: Path, overlay: str, settings_folder: Path
+) -> None:
+    asked = ["policy", "check", "demo", "--no-build", "--data-dir", str(settings_folder)]
     said = json.loads(CliRunner().invoke(app, [*asked, "--overlay", overlay, "--json"]).stdout)
     assert [rule["id"] for rule in said["rules"] if rule["shadow"]] == ["drugs-on-trial"]
     assert said["tolerance_steps"] == [{"step": 1, "levels": {"sure": "likely"}, "tenants": []}]
     assert said["grants"] == []
-    (tmp_path / "fluxgate.toml").write_text(f'[overlays]\nacme = "{tmp_path / "nowhere.toml"}"\n')
+    (settings_folder / "fluxgate.toml").write_text(f'[overlays]\nacme = "{tmp_path / "nowhere.toml"}"\n')
     got = CliRunner().invoke(app, asked)
     assert got.exit_code != 0
     assert "nowhere.toml" in str(got.exception)
