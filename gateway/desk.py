@@ -23,7 +23,8 @@ from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Sco
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.jobs import Jobs, idempotency_key
-from gateway.limits import LimitReached
+from gateway.limits import LimitReached, Rate
+from gateway.model_names import aliases_of, served_model
 from gateway.notes import NOTHING_TOLD, Told
 from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.statements import Statement
@@ -42,7 +43,7 @@ from inference.engines import (
     check_order,
     check_picture_size,
 )
-from inference.errors import OrderRefused, UnknownModel
+from inference.errors import OrderRefused
 from inference.sizes import fit
 from policies.policy import TOLERANCES
 from provenance.errors import LedgerUnavailable
@@ -79,8 +80,8 @@ class Desk:
 
     # -- who ----------------------------------------------------------------------------------------------------
 
-    async def identify(self, request: Request, scope: Scope) -> Principal:
-        """The caller, admitted within the request rates. Raises NotAuthenticated, NotPermitted or RateLimited.
+    async def identify(self, request: Request, scope: Scope, rate: Rate = Rate.REQUESTS) -> Principal:
+        """The caller, admitted within a rate. Raises NotAuthenticated, NotPermitted or RateLimited.
 
         Asked for the first time before the body is read (`gateway/intake.py`), and counted only then.
         """
@@ -99,7 +100,7 @@ class Desk:
         if not who.may(scope):
             raise NotPermitted(scope)
         try:
-            state = await self.parts.limits.admit(who)
+            state = await self.parts.limits.admit(who, rate)
         except LimitReached as refusal:
             request.state.headers = self.parts.limits.headers(refusal.state)
             raise
@@ -131,14 +132,12 @@ class Desk:
     # -- what ---------------------------------------------------------------------------------------------------
 
     def model(self, name: str | None) -> ModelCard:
-        """The served model of that name, or the first one. Raises `UnknownModel`."""
-        cards = self.parts.dispatcher.models
-        if name is None:
-            return cards[0]
-        for card in cards:
-            if card.id == name:
-                return card
-        raise UnknownModel(tuple(card.id for card in cards))
+        """The served model of that name or alias, or the first one. Raises `UnknownModel`."""
+        return served_model(name, self.parts.dispatcher.models, self.parts.settings.aliases)
+
+    def aliases(self, card: ModelCard) -> list[str]:
+        """The model's other names here."""
+        return aliases_of(card, self.parts.settings.aliases)
 
     def complete(self, wish: Wish, dialect: str, prefix: str, fields: Mapping[str, str]) -> ImageRequest:
         """The wish with the model's defaults, checked. `fields`: our name of a field → the caller's.

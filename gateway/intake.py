@@ -20,7 +20,7 @@ from gateway.auth.identity import Scope
 from gateway.bodies import BodyBounds, BodyMemory, BoundedRequest
 from gateway.desk import Desk
 from gateway.errors import BodyTooLarge, UnsupportedEncoding
-from gateway.limits import public_limiter, public_rate
+from gateway.limits import Rate, public_limiter, public_rate
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -49,16 +49,17 @@ _PUBLIC_MEMORY: Final = Size(4_000_000, 1)
 @dataclass(frozen=True, slots=True)
 class Asks:
     """What a route asks for. `scope`: of the key; None on a public route. `rated`: whether the public rate counts, per
-    address."""
+    address. `rate`: which one counts, per key, on a route for keys."""
 
     scope: Scope | None = Scope.GENERATE
     size: Size = JSON
     rated: bool = False
+    rate: Rate = Rate.REQUESTS
 
 
-def keyed(scope: Scope, size: Size = JSON) -> Callable[[Endpoint], Endpoint]:
-    """Declares a route for keys with this scope."""
-    return _declared(Asks(scope, size))
+def keyed(scope: Scope, size: Size = JSON, *, rate: Rate = Rate.REQUESTS) -> Callable[[Endpoint], Endpoint]:
+    """Declares a route for keys with this scope, whose requests count for this rate."""
+    return _declared(Asks(scope, size, rate=rate))
 
 
 def public(size: Size = SMALL_JSON, *, rated: bool = False) -> Callable[[Endpoint], Endpoint]:
@@ -104,7 +105,7 @@ class Intake:
         """
         # 1. Who asks, and how often.
         if asks.scope is not None:
-            await self._desk.identify(request, asks.scope)
+            await self._desk.identify(request, asks.scope, asks.rate)
         elif asks.rated:
             await self._count(request, route)
         # 2. What is coming.

@@ -39,6 +39,11 @@ class LimitOptions(_Frozen):
     image_budget_per_day: float = Field(
         100_000, gt=0, description="megapixel-steps a tenant may spend per UTC day (1024x1024 at 4 steps costs 4.2)"
     )
+    polls_per_minute: int = Field(
+        600,
+        ge=1,
+        description="questions for the state of a generation one key may send per minute; they count here alone",
+    )
     public_requests_per_minute: int = Field(30, ge=1, description="checks of `POST /v1/verify` per address and minute")
     redis_url: str | None = Field(
         None,
@@ -167,6 +172,11 @@ class Settings(_Frozen):
     )
     model: str = Field(DEMO_MODEL, description="`demo`, a folder in diffusers' layout, or a model hub id")
     model_id: str | None = Field(None, description="name callers use for the model; default: the folder or hub id")
+    aliases: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="other name in requests, or `*` for every other name → served model; answers, manifest and log "
+        "name the model that drew",
+    )
     engine: str = Field("flux", description="engine part that draws")
     policy: str | None = Field(
         None,

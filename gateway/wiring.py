@@ -21,6 +21,7 @@ from gateway.limits import Limits, LimitSettings
 from gateway.links import Links
 from gateway.looks import Looks
 from gateway.marks import foreign_marks, watermarkers
+from gateway.model_names import check_aliases
 from gateway.moderation_log import ModerationLog
 from gateway.parts import BootError, build_part
 from gateway.pictures import MANIFEST_SUFFIX, Pictures
@@ -126,6 +127,7 @@ def wire(folder: DataFolder) -> Parts:
         queue_size=settings.queue_size,
         render_timeout_seconds=settings.render_timeout_seconds,
     )
+    check_aliases(settings.aliases, dispatcher.models)
     log.info("opening the log and the signing certificate")
     # 4. The log, where it also stands which certificates are revoked.
     ledger = open_ledger(folder)

@@ -72,7 +72,8 @@ def generate(
         "guidance": guidance,
         "output_format": form,
     }
-    settings = load_settings(data_dir, {"model": model, "policy": policy})
+    # Aliases are names for callers; those in the file may stand for another model than the one chosen here.
+    settings = load_settings(data_dir, {"model": model, "policy": policy}).model_copy(update={"aliases": {}})
     logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # accepted gaps are the server's and /health's to say
     result, data = asyncio.run(_draw(settings, wish, level, quiet=as_json))
     if data is not None:

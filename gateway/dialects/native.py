@@ -19,6 +19,7 @@ from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake import FILES, keyed
 from gateway.labelling import LabelFields
+from gateway.limits import Rate
 from gateway.problems import Problem
 from gateway.uploads import Taken
 from gateway.wishes import Wish
@@ -109,8 +110,10 @@ class Native:
         self._options = options
 
     def problem(self, problem: Problem, request: Request) -> Response:
-        """`{"error": {code, message, field, remedy, …}}`, so that one `error` key serves every failure."""
-        return _json({"error": _error(problem)}, problem.status)
+        """`{"error": {code, message, field, remedy, …}}`, and what clients read that look for a prediction only."""
+        said = f"{problem.detail} {problem.remedy}" if problem.remedy else problem.detail
+        failed = {"status": "failed", "error": said}
+        return _json({"error": _error(problem), "status": "failed", "data": failed}, problem.status)
 
     def router(self, desk: Desk) -> APIRouter:
         """The six native routes."""
@@ -130,6 +133,7 @@ class Native:
             return _both(_started(order.id, order.model, order.created_at))
 
         @router.get("/model/prediction/{prediction_id}", summary="Ask for the state of a generation")
+        @keyed(Scope.GENERATE, rate=Rate.POLLS)
         async def prediction(request: Request, prediction_id: str) -> Response:
             who = await desk.identify(request, Scope.GENERATE)
             row = await desk.job(who, prediction_id)
@@ -181,7 +185,7 @@ class Native:
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
             await desk.identify(request, Scope.GENERATE)
-            return _json({"data": [_model(card) for card in desk.parts.dispatcher.models]})
+            return _json({"data": [_model(card, desk.aliases(card)) for card in desk.parts.dispatcher.models]})
 
         return router
 
@@ -312,9 +316,10 @@ def _error(problem: Problem) -> dict[str, Any]:
     return error
 
 
-def _model(card: Any) -> dict[str, Any]:
+def _model(card: Any, aliases: list[str]) -> dict[str, Any]:
     return {
         "id": card.id,
+        "aliases": aliases,
         "family": card.family,
         "description": card.description,
         "modes": list(card.modes),

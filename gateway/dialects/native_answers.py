@@ -17,10 +17,20 @@ class Fault(Answer):
     statement_of_reasons: Statement | None = None
 
 
+class Failed(Answer):
+    """What a client reads that knows no answer but a prediction. `error`: in words, with what to do."""
+
+    status: Literal["failed"]
+    error: str
+
+
 class NativeError(Answer):
-    """Every answer that is a no."""
+    """Every answer that is a no; `data` has it in the shape of a prediction. A question for the state of a generation
+    that gets one says nothing of the generation."""
 
     error: Fault
+    status: Literal["failed"]
+    data: Failed
 
 
 class Progress(Answer):
@@ -100,9 +110,10 @@ class Uploaded(Answer):
 
 
 class ServedModel(Answer):
-    """What a served model can do. Sizes in pixels."""
+    """What a served model can do. `aliases`: its other names here, `*` for every other name. Sizes in pixels."""
 
     id: str
+    aliases: list[str]
     family: str
     description: str
     modes: list[str]

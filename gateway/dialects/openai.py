@@ -192,6 +192,7 @@ def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delive
 
 def _facts(outcome: Delivered) -> dict[str, Any]:
     return {
+        "model": outcome.image.model,
         "content_id": outcome.image.content_id,
         "sha256": outcome.image.sha256,
         "manifest_id": outcome.image.manifest_id,

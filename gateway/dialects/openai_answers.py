@@ -59,10 +59,11 @@ class Usage(Answer):
 
 
 class ImageFacts(Answer):
-    """What is known of a delivered image. `index`: which of the `n` asked for. `drawing`: seed, size, steps and
-    guidance it was drawn with, as the log says it."""
+    """What is known of a delivered image. `index`: which of the `n` asked for. `model`: the one that drew, whatever
+    alias was asked for. `drawing`: seed, size, steps and guidance it was drawn with, as the log says it."""
 
     index: int
+    model: str
     content_id: str
     sha256: str
     manifest_id: str

@@ -1,4 +1,5 @@
-"""Request rates per key and tenant, a cost-weighted image budget per tenant and day, a rate per public address."""
+"""Request rates per key and tenant, a rate of polls per key, a cost-weighted image budget per tenant and day, a rate
+per public address."""
 
 from gateway.limits.admission import Limits
 from gateway.limits.public import (
@@ -8,7 +9,7 @@ from gateway.limits.public import (
     public_limiter,
     public_rate,
 )
-from gateway.limits.quotas import BudgetExhausted, LimitReached, LimitSettings, Quota, RateLimited, RateState
+from gateway.limits.quotas import BudgetExhausted, LimitReached, LimitSettings, Quota, Rate, RateLimited, RateState
 
 __all__ = [
     "PUBLIC_RETRY_AFTER_SECONDS",
@@ -17,6 +18,7 @@ __all__ = [
     "LimitSettings",
     "Limits",
     "Quota",
+    "Rate",
     "RateLimited",
     "RateState",
     "caller_address",

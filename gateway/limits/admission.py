@@ -1,4 +1,4 @@
-"""Who may go on: one request against the rates of its key and its tenant."""
+"""Who may go on: one request against the rates of its key and its tenant, or one poll against that of its key."""
 
 import asyncio
 import logging
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from gateway.auth.identity import Principal
 from gateway.limits.headers import limit_headers
-from gateway.limits.quotas import FALLBACK_SHARE, LimitSettings, RateState, SharedCountGone
+from gateway.limits.quotas import (
+    FALLBACK_SHARE,
+    KEY_LIMIT,
+    POLL_LIMIT,
+    TENANT_LIMIT,
+    Counted,
+    LimitSettings,
+    Rate,
+    RateState,
+    SharedCountGone,
+)
 from gateway.limits.windows import SlidingWindows
 
 if TYPE_CHECKING:
@@ -29,14 +39,9 @@ class Limits:
     ) -> None:
         self._clock = clock
         self._retry_seconds = retry_seconds
-        self._shared = None if settings.redis_url is None else _shared_counts(settings, settings.redis_url, clock)
-        small = self._shared is not None
-        share = FALLBACK_SHARE if small else 1
-        self._windows = SlidingWindows(
-            max(1, settings.key_requests_per_minute // share),
-            max(1, settings.tenant_requests_per_minute // share),
-            degraded=small,
-        )
+        self._settings = settings
+        self._shared = None if settings.redis_url is None else _shared_counts(settings.redis_url, clock)
+        self._windows = SlidingWindows(degraded=self._shared is not None)
         self._recovery: asyncio.Task[None] | None = None
         self.outages = 0
 
@@ -45,14 +50,25 @@ class Limits:
         """True while Redis is gone and the small local count is in charge."""
         return self._shared is not None and not self._shared.available
 
-    async def admit(self, who: Principal) -> RateState:
-        """Counts one request of the key and of its tenant. Raises `RateLimited`; a refused request does not count."""
+    async def admit(self, who: Principal, rate: Rate = Rate.REQUESTS) -> RateState:
+        """Counts one request for the key and for its tenant, or one poll for the key. Raises `RateLimited`; a refused
+        one does not count."""
         if self._shared is not None and self._shared.available:
             try:
-                return await self._shared.take(who.key_id, who.tenant)
+                return await self._shared.take(who.tenant, self._counted(who, rate))
             except SharedCountGone:
                 self._watch_for_return(self._shared)
-        return self._windows.take(who.key_id, who.tenant, self._clock())
+        share = 1 if self._shared is None else FALLBACK_SHARE
+        return self._windows.take(self._counted(who, rate, share), self._clock())
+
+    def _counted(self, who: Principal, rate: Rate, share: int = 1) -> tuple[Counted, ...]:
+        settings = self._settings
+        if rate is Rate.POLLS:
+            return (Counted(POLL_LIMIT, who.key_id, max(1, settings.polls_per_minute // share)),)
+        return (
+            Counted(KEY_LIMIT, who.key_id, max(1, settings.key_requests_per_minute // share)),
+            Counted(TENANT_LIMIT, who.tenant, max(1, settings.tenant_requests_per_minute // share)),
+        )
 
     async def answers(self, seconds: float) -> bool:
         """Whether Redis answers in time; True if nothing is counted there."""
@@ -94,9 +110,9 @@ class Limits:
             return
 
 
-def _shared_counts(settings: LimitSettings, url: str, clock: Callable[[], float]) -> "SharedCounts":
+def _shared_counts(url: str, clock: Callable[[], float]) -> "SharedCounts":
     try:
         from gateway.limits.shared import SharedCounts
     except ModuleNotFoundError as failure:
         raise ValueError("redis_url is set, but the client is missing: pip install 'fluxgate[redis]'") from failure
-    return SharedCounts(url, settings.key_requests_per_minute, settings.tenant_requests_per_minute, clock)
+    return SharedCounts(url, clock)

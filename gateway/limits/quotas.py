@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import NamedTuple
 
 WINDOW_SECONDS = 60
 DAY_SECONDS = 86_400
 KEY_LIMIT = "key"
 TENANT_LIMIT = "tenant"
+POLL_LIMIT = "polls"
 BUDGET_LIMIT = "image-budget"
 MILLI = 1000  # budgets are counted in whole thousandths of a megapixel-step: exact sums, in Redis too
 FALLBACK_SHARE = 4  # without Redis each process grants a quarter of every limit: four gateways still keep within it
@@ -17,7 +19,7 @@ FALLBACK_SHARE = 4  # without Redis each process grants a quarter of every limit
 class LimitSettings:
     """`image_budget_per_day`: megapixel-steps per tenant and UTC day. `redis_url`: None counts in memory.
 
-    `public_requests_per_minute` counts per address. Raises `ValueError` naming the field.
+    `public_requests_per_minute` counts per address, `polls_per_minute` per key. Raises `ValueError` naming the field.
     """
 
     key_requests_per_minute: int
@@ -25,9 +27,11 @@ class LimitSettings:
     image_budget_per_day: float
     public_requests_per_minute: int
     redis_url: str | None = None
+    polls_per_minute: int = 600
 
     def __post_init__(self) -> None:
-        for name in ("key_requests_per_minute", "tenant_requests_per_minute", "public_requests_per_minute"):
+        requests = ("key_requests_per_minute", "tenant_requests_per_minute", "public_requests_per_minute")
+        for name in (*requests, "polls_per_minute"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: there is no unlimited")
         if not 1 / MILLI <= self.image_budget_per_day <= 1e12:
@@ -37,6 +41,13 @@ class LimitSettings:
     def budget_milli(self) -> int:
         """The day's budget in thousandths of a megapixel-step."""
         return int(self.image_budget_per_day * MILLI)
+
+
+class Rate(Enum):
+    """What counts: requests, for their key and its tenant; polls, for their key alone."""
+
+    REQUESTS = auto()
+    POLLS = auto()
 
 
 # Named tuples, not frozen dataclasses: several are made for every request, at a quarter of the cost.
@@ -86,6 +97,14 @@ class Quota(NamedTuple):
         return math.floor(max(0.0, to_end - self.window_seconds * (target - self.current + 1) / self.previous)) + 1
 
 
+class Counted(NamedTuple):
+    """Whom a request counts for: `limit` requests a minute of `id`, under the limit's `name`."""
+
+    name: str
+    id: str
+    limit: int
+
+
 class RateState(NamedTuple):
     """Where a caller stands. `degraded`: Redis is gone and a small local count is in charge.
 
@@ -98,7 +117,7 @@ class RateState(NamedTuple):
 
 
 class LimitReached(Exception):
-    """A limit says no. `limit_name`: key, tenant or image-budget. `state` makes the headers of the refusal."""
+    """A limit says no. `limit_name`: key, tenant, polls or image-budget. `state` makes the headers of the refusal."""
 
     def __init__(self, retry_after_seconds: int | None, limit_name: str, state: RateState) -> None:
         super().__init__(limit_name)
@@ -108,7 +127,7 @@ class LimitReached(Exception):
 
 
 class RateLimited(LimitReached):
-    """Too many requests in a minute, of one key or of one tenant."""
+    """Too many requests or polls in a minute, of one key or of one tenant."""
 
 
 class BudgetExhausted(LimitReached):

@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.limits.quotas import (
-    KEY_LIMIT,
-    TENANT_LIMIT,
-    WINDOW_SECONDS,
-    Quota,
-    RateState,
-    SharedCountGone,
-)
+from gateway.limits.quotas import WINDOW_SECONDS, Counted, Quota, RateState, SharedCountGone
 from gateway.limits.windows import rate_limited
 
 TIMEOUT_SECONDS = 0.25
@@ -87,7 +80,7 @@ class SharedCounts:
     `clock`: Unix seconds. Raises `ValueError` for a URL that is none.
     """
 
-    def __init__(self, url: str, key_limit: int, tenant_limit: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._redis: Any = Redis.from_url(  # its type hints differ from one release to the next
             url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -95,34 +88,27 @@ class SharedCounts:
             retry=Retry(NoBackoff(), 0),
         )
         self._lease_script = self._redis.register_script(_LEASE)
-        self._key_limit = key_limit
-        self._tenant_limit = tenant_limit
         self._clock = clock
-        self._keys: dict[str, _Lease] = {}
-        self._tenants: dict[str, _Lease] = {}
+        self._leases: dict[tuple[str, str], _Lease] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.available = True
 
-    async def take(self, key_id: str, tenant: str) -> RateState:
-        """Counts one request; from memory while a lease lasts. Raises `RateLimited` or `SharedCountGone`."""
-        key = self._keys.get(key_id)
-        if key is None:
-            key = self._keys[key_id] = _Lease(KEY_LIMIT, key_id, self._key_limit)
-        both = self._tenants.get(tenant)
-        if both is None:
-            both = self._tenants[tenant] = _Lease(TENANT_LIMIT, tenant, self._tenant_limit)
+    async def take(self, tenant: str, counted: Sequence[Counted]) -> RateState:
+        """Counts one request of the tenant's; from memory while a lease lasts. Raises `RateLimited` or
+        `SharedCountGone`."""
+        leases = [self._lease(each) for each in counted]
         now = self._clock()
-        if key.usable(now) and both.usable(now):
-            return _use(key, both, now)
+        if all(lease.usable(now) for lease in leases):
+            return _use(leases, now)
         async with self._locks[tenant]:  # one call for all that wait; other tenants are not held up
             while True:
                 now = self._clock()
-                lacking = [lease for lease in (key, both) if not lease.usable(now)]
+                lacking = [lease for lease in leases if not lease.usable(now)]
                 if not lacking:
-                    return _use(key, both, now)
+                    return _use(leases, now)
                 for lease in lacking:
                     if lease.refused(now):
-                        raise rate_limited(_quotas(key, both, now), False)
+                        raise rate_limited(_quotas(leases, now), False)
                 if not self.available:  # who waited behind a call that failed does not wait for another
                     raise SharedCountGone
                 await self._renew(tenant, lacking, now)
@@ -130,12 +116,18 @@ class SharedCounts:
     async def ping(self) -> None:
         """Raises `SharedCountGone` if Redis does not answer. Leases from before are dropped."""
         await self._ask(self._redis.ping)
-        self._keys.clear()
-        self._tenants.clear()
+        self._leases.clear()
 
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
+
+    def _lease(self, counted: Counted) -> _Lease:
+        whose = (counted.name, counted.id)
+        lease = self._leases.get(whose)
+        if lease is None:
+            lease = self._leases[whose] = _Lease(*counted)
+        return lease
 
     async def _renew(self, tenant: str, lacking: list[_Lease], now: float) -> None:
         segment, into = divmod(now, WINDOW_SECONDS)
@@ -169,15 +161,15 @@ class SharedCounts:
             raise SharedCountGone(type(failure).__name__) from failure
 
 
-def _use(key: _Lease, both: _Lease, now: float) -> RateState:
-    key.tokens -= 1
-    both.tokens -= 1
-    return RateState(_quotas(key, both, now), False)
+def _use(leases: Sequence[_Lease], now: float) -> RateState:
+    for lease in leases:
+        lease.tokens -= 1
+    return RateState(_quotas(leases, now), False)
 
 
-def _quotas(key: _Lease, both: _Lease, now: float) -> tuple[Quota, Quota]:
+def _quotas(leases: Sequence[_Lease], now: float) -> tuple[Quota, ...]:
     segment, into = divmod(now, WINDOW_SECONDS)
-    return _quota(key, int(segment), into, now), _quota(both, int(segment), into, now)
+    return tuple(_quota(lease, int(segment), into, now) for lease in leases)
 
 
 def _quota(lease: _Lease, segment: int, into: float, now: float) -> Quota:

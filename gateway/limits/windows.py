@@ -1,16 +1,10 @@
 """Counting in memory: requests in a sliding minute. Thread-safe, microseconds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from gateway.limits.quotas import (
-    KEY_LIMIT,
-    TENANT_LIMIT,
-    WINDOW_SECONDS,
-    Quota,
-    RateLimited,
-    RateState,
-)
+from gateway.limits.quotas import WINDOW_SECONDS, Counted, Quota, RateLimited, RateState
 
 
 @dataclass(slots=True)
@@ -21,22 +15,19 @@ class _Bucket:
 
 
 class SlidingWindows:
-    """Requests of keys and tenants in the last minute: the sliding window counter of the `limits` library.
+    """Requests in the last minute, of keys and of tenants: the sliding window counter of the `limits` library.
 
     The count of the minute before weighs in by the part of it that the last 60 seconds still cover. A request counts
-    for both or for neither; a refused one does not count.
+    for all it is counted for or for none; a refused one does not count.
     """
 
-    def __init__(self, key_limit: int, tenant_limit: int, *, degraded: bool = False) -> None:
-        self._key_limit = key_limit
-        self._tenant_limit = tenant_limit
+    def __init__(self, *, degraded: bool = False) -> None:
         self._degraded = degraded
         self._lock = Lock()
-        self._keys: dict[str, _Bucket] = {}
-        self._tenants: dict[str, _Bucket] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
         self._segment = -1.0
 
-    def take(self, key_id: str, tenant: str, now: float) -> RateState:
+    def take(self, counted: Sequence[Counted], now: float) -> RateState:
         """Counts one request. `now`: Unix seconds. Raises `RateLimited`."""
         segment = now // WINDOW_SECONDS
         into = now - segment * WINDOW_SECONDS
@@ -45,28 +36,27 @@ class SlidingWindows:
             if segment > self._segment:
                 self._forget_before(segment - 1)
                 self._segment = segment
-            key = _bucket(self._keys, key_id, segment)
-            both = _bucket(self._tenants, tenant, segment)
-            key_left = self._key_limit - int(key.previous * weight) - key.current
-            tenant_left = self._tenant_limit - int(both.previous * weight) - both.current
-            admitted = key_left > 0 and tenant_left > 0
+            buckets = [_bucket(self._buckets, (each.name, each.id), segment) for each in counted]
+            left = [
+                each.limit - int(bucket.previous * weight) - bucket.current
+                for each, bucket in zip(counted, buckets, strict=True)
+            ]
+            admitted = min(left) > 0
             if admitted:
-                key.current += 1
-                both.current += 1
-                key_left -= 1
-                tenant_left -= 1
-            quotas = (
-                Quota(KEY_LIMIT, self._key_limit, WINDOW_SECONDS, key_left, key.previous, key.current, into),
-                Quota(TENANT_LIMIT, self._tenant_limit, WINDOW_SECONDS, tenant_left, both.previous, both.current, into),
+                left = [each - 1 for each in left]
+                for bucket in buckets:
+                    bucket.current += 1
+            quotas = tuple(
+                Quota(each.name, each.limit, WINDOW_SECONDS, rest, bucket.previous, bucket.current, into)
+                for each, bucket, rest in zip(counted, buckets, left, strict=True)
             )
         if not admitted:
             raise rate_limited(quotas, self._degraded)
         return RateState(quotas, self._degraded)
 
     def _forget_before(self, segment: float) -> None:
-        for buckets in (self._keys, self._tenants):
-            for name in [name for name, bucket in buckets.items() if bucket.segment < segment]:
-                del buckets[name]
+        for whose in [whose for whose, bucket in self._buckets.items() if bucket.segment < segment]:
+            del self._buckets[whose]
 
 
 def rate_limited(quotas: tuple[Quota, ...], degraded: bool) -> RateLimited:
@@ -76,10 +66,10 @@ def rate_limited(quotas: tuple[Quota, ...], degraded: bool) -> RateLimited:
     return RateLimited(seconds, used_up[0].name, RateState(quotas, degraded, seconds))
 
 
-def _bucket(buckets: dict[str, _Bucket], name: str, segment: float) -> _Bucket:
-    bucket = buckets.get(name)
+def _bucket(buckets: dict[tuple[str, str], _Bucket], whose: tuple[str, str], segment: float) -> _Bucket:
+    bucket = buckets.get(whose)
     if bucket is None:
-        bucket = buckets[name] = _Bucket(segment)
+        bucket = buckets[whose] = _Bucket(segment)
     elif bucket.segment < segment:  # a clock that steps back keeps counting in the later minute
         bucket.previous = bucket.current if bucket.segment == segment - 1 else 0
         bucket.current = 0

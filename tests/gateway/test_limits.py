@@ -14,8 +14,9 @@ from limits import RateLimitItemPerMinute
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from gateway.auth.identity import Assurance, Principal
-from gateway.limits import LimitReached, Limits, LimitSettings, RateLimited
+from gateway.limits import LimitReached, Limits, LimitSettings, Rate, RateLimited
 from gateway.limits.budgets import budget_exhausted, budget_state
+from gateway.limits.quotas import Counted
 from gateway.limits.windows import SlidingWindows
 
 MIDNIGHT = 20_000 * 86_400.0
@@ -40,14 +41,19 @@ def caller(key_id: str = "k", tenant: str = "t") -> Principal:
     return Principal(key_id, tenant, frozenset(), Assurance.UNVERIFIED)
 
 
-def admitted(counting: Limits, who: Principal, times: int) -> int:
+def both(key: str = "k", tenant: str = "t", *, key_limit: int = PLENTY, tenant_limit: int = PLENTY):
+    """Whom a request counts for."""
+    return Counted("key", key, key_limit), Counted("tenant", tenant, tenant_limit)
+
+
+def admitted(counting: Limits, who: Principal, times: int, rate: Rate = Rate.REQUESTS) -> int:
     """How many of so many requests were let in."""
 
     async def count() -> int:
         let_in = 0
         for _ in range(times):
             try:
-                await counting.admit(who)
+                await counting.admit(who, rate)
             except RateLimited:
                 continue
             let_in += 1
@@ -69,6 +75,17 @@ def test_a_key_is_held_to_its_rate_and_another_key_is_not():
     assert refusal(counting, caller("a")).limit_name == "key"
 
 
+def test_polls_have_a_rate_of_their_own():  # case R9
+    counting = Limits(LimitSettings(2, 3, 1e9, 30, polls_per_minute=5), Clock())
+    assert admitted(counting, caller("a"), 9, Rate.POLLS) == 5
+    assert [admitted(counting, caller(key), 9) for key in "ab"] == [2, 1], "polls count for no request"
+    assert admitted(counting, caller("b"), 9, Rate.POLLS) == 5, "and requests for no poll, nor another key's polls"
+    with pytest.raises(RateLimited) as refused:
+        asyncio.run(counting.admit(caller("a"), Rate.POLLS))
+    assert refused.value.limit_name == "polls"
+    assert counting.headers(refused.value.state)["RateLimit-Policy"] == '"polls";q=5;w=60'
+
+
 def test_a_tenant_is_held_to_its_rate_over_all_its_keys():
     counting = limits_of(Clock(), key=3, tenant=4)
     assert [admitted(counting, caller(key), 5) for key in "abc"] == [3, 1, 0]
@@ -86,7 +103,7 @@ def test_a_refused_request_counts_for_nobody():
 @given(limit=st.integers(1, 40), waits=st.lists(st.integers(0, 96), min_size=1, max_size=120))
 @settings(max_examples=150, deadline=None)
 def test_every_decision_is_that_of_the_limits_librarys_sliding_window(limit, waits):
-    ours = SlidingWindows(limit, PLENTY)
+    ours = SlidingWindows()
     now = MIDNIGHT
     with patch.object(limits.storage.memory, "time", SimpleNamespace(time=lambda: now)):
         storage = limits.storage.memory.MemoryStorage()
@@ -94,7 +111,7 @@ def test_every_decision_is_that_of_the_limits_librarys_sliding_window(limit, wai
         for wait in waits:
             now += wait * 60 / 64
             try:
-                ours.take("k", "t", now)
+                ours.take(both(key_limit=limit), now)
                 let_in = True
             except RateLimited:
                 let_in = False
@@ -108,28 +125,28 @@ def test_every_decision_is_that_of_the_limits_librarys_sliding_window(limit, wai
 )
 @settings(max_examples=300, deadline=None)
 def test_who_waits_as_long_as_told_is_let_in(limit, waits):
-    windows = SlidingWindows(limit, PLENTY)
+    windows = SlidingWindows()
     now = MIDNIGHT
     told: list[int] = []
     for wait in waits:
         now += wait
         try:
-            windows.take("k", "t", now)
+            windows.take(both(key_limit=limit), now)
         except RateLimited as refused:
             told.append(refused.retry_after_seconds)
             now += told[-1]
-            windows.take("k", "t", now)
+            windows.take(both(key_limit=limit), now)
     assert all(1 <= seconds <= 120 for seconds in told)
 
 
 def test_many_threads_together_get_exactly_the_limit():
-    windows = SlidingWindows(PLENTY, 1000)
+    windows = SlidingWindows()
     let_in: list[str] = []
 
     def hammer(key: str) -> None:
         for _ in range(400):
             try:
-                windows.take(key, "t", MIDNIGHT)
+                windows.take(both(key, tenant_limit=1000), MIDNIGHT)
             except RateLimited:
                 continue
             let_in.append(key)
@@ -143,11 +160,11 @@ def test_many_threads_together_get_exactly_the_limit():
 
 
 def test_callers_who_went_away_are_forgotten():
-    windows = SlidingWindows(5, 5)
+    windows = SlidingWindows()
     for number in range(1000):
-        windows.take(f"k{number}", f"t{number}", MIDNIGHT)
-    windows.take("new", "new", MIDNIGHT + 121)
-    assert len(windows._keys) == len(windows._tenants) == 1
+        windows.take(both(f"k{number}", f"t{number}"), MIDNIGHT)
+    windows.take(both("new", "new"), MIDNIGHT + 121)
+    assert set(windows._buckets) == {("key", "new"), ("tenant", "new")}
 
 
 def test_a_clock_that_steps_back_grants_nothing_twice():
@@ -207,6 +224,7 @@ def test_memory_is_never_degraded():
         ("image_budget_per_day", (1, 1, float("inf"), 1)),
         ("image_budget_per_day", (1, 1, float("nan"), 1)),
         ("public_requests_per_minute", (1, 1, 1, 0)),
+        ("polls_per_minute", (1, 1, 1, 1, None, 0)),
     ],
 )
 def test_there_is_no_unlimited_setting(field, values):

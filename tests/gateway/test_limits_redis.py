@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.auth.identity import Assurance, Principal
-from gateway.limits import Limits, LimitSettings, RateLimited
+from gateway.limits import Limits, LimitSettings, Rate, RateLimited
 
 HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
 PLENTY = 10**6
@@ -112,11 +112,11 @@ def who() -> Principal:
     return Principal(f"k{uuid.uuid4().hex}", f"t{uuid.uuid4().hex}", frozenset(), Assurance.UNVERIFIED)
 
 
-async def admitted(counting: Limits, who: Principal, times: int) -> int:
+async def admitted(counting: Limits, who: Principal, times: int, rate: Rate = Rate.REQUESTS) -> int:
     let_in = 0
     for _ in range(times):
         with contextlib.suppress(RateLimited):
-            await counting.admit(who)
+            await counting.admit(who, rate)
             let_in += 1
     return let_in
 
@@ -136,6 +136,21 @@ def test_two_gateways_share_one_limit_and_never_exceed_it(who):
 
     together, afterwards = asyncio.run(run())
     assert (together, afterwards) == (320, 0)
+
+
+def test_polls_have_a_rate_of_their_own_over_gateways(who):  # case R9
+    settings = LimitSettings(4, PLENTY, 1e6, 30, f"redis://{HOST}:{PORT}/0", polls_per_minute=32)
+
+    async def run() -> tuple[int, int, int]:
+        one, two = (Limits(settings, Clock()) for _ in range(2))
+        try:
+            polls = sum([await admitted(gateway, who, 30, Rate.POLLS) for gateway in (one, two)])
+            requests = sum([await admitted(gateway, who, 30) for gateway in (one, two)])
+            return polls, requests, await admitted(one, who, 5, Rate.POLLS)
+        finally:
+            await asyncio.gather(one.aclose(), two.aclose())
+
+    assert asyncio.run(run()) == (32, 4, 0)
 
 
 def test_a_tenants_keys_share_its_limit_over_gateways(who):
