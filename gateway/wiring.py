@@ -111,8 +111,8 @@ def wire(folder: DataFolder) -> Parts:
     settings = folder.settings
     # 1. The policy, and the classifiers it asks; the words in which refusals are stated.
     taxonomy()
-    policy = _policy(settings.policy_name, settings)
-    canary = _policy(settings.canary_policy, settings) if settings.canary_policy else None
+    policy = policy_of(settings.policy_name, settings)
+    canary = policy_of(settings.canary_policy, settings) if settings.canary_policy else None
     book = rulebook(policy, settings.overlays, canary, settings.canary_share, settings.jurisdictions)
     log.info("loading the classifiers of policy %s", policy.name)
     screening = screening_of(settings, policy, book.readings)
@@ -202,9 +202,11 @@ def wire(folder: DataFolder) -> Parts:
     )
 
 
-def _policy(name: str, settings: Settings) -> Policy:
+def policy_of(name: str, settings: Settings) -> Policy:
+    """The policy with its contact for appeals, or the operator's; says aloud that there is none. Raises
+    `PolicyError`."""
     policy = load_policy(name)
-    contact = policy.appeal.contact or settings.appeal_contact
+    contact = policy.appeal.contact.strip() or settings.appeal_contact.strip()
     if not contact:
         log.warning(
             "policy %s names no contact for appeals, and appeal_contact is empty: refusals do not say whom to turn to",

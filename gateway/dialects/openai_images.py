@@ -67,7 +67,8 @@ class GenerationBody(LabelFields, WireBody):
     user: str | None = Field(None, description="another name for `safety_identifier`, which wins")
     seed: int | None = Field(
         None,
-        description="image k of `n` is drawn with seed + k; without it each has a seed of its own, told in `data`",
+        description="image k of `n` is drawn with seed + k; without it each has a seed of its own, told in `data`; "
+        "equal seeds draw equal pixels, every file has a mark of its own",
     )
     num_inference_steps: int | None = None
     guidance_scale: float | None = None

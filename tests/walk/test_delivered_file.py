@@ -135,9 +135,10 @@ def test_verification_keeps_nothing(the_house: House) -> None:
     assert the_house.written() == before
 
 
-def test_equal_orders_give_equal_pixels_and_different_marks(the_house: House) -> None:
+def test_equal_orders_give_equal_pixels_and_different_marks(the_house: House) -> None:  # case R27
     """Only the watermark differs: it moves blue and takes from green, so red is as the engine drew it."""
     answers = [dialogue.ask(the_house, HARMLESS, seed=11) for dialogue in (Native(), OpenAI(), Native())]
+    assert len({answer.picture for answer in answers}) == 3, "no two files are equal"
     first, second, third = (np.asarray(Image.open(io.BytesIO(answer.picture or b""))) for answer in answers)
     assert np.array_equal(first[..., 0], second[..., 0])
     assert np.array_equal(first[..., 0], third[..., 0])

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import time
 from typing import Any
 
@@ -179,6 +180,13 @@ def test_other_colours_and_sizes_get_the_same_look_at_the_same_image(
         drawn(house, **asked, **more)
     assert len(seen) == 4
     assert all(np.array_equal(pixels, seen[0]) for pixels in seen)
+
+
+def test_the_command_says_what_equal_seeds_give() -> None:  # case R27
+    shown = CliRunner().invoke(app, ["generate", "--help"], env={"COLUMNS": "100"})
+    words = " ".join(re.findall(r"[\w:,.]+", shown.stdout))
+    assert "Equal seeds draw equal pixels, but no two files are equal: each gets an invisible mark" in words
+    assert "Equal seeds give equal pixels" not in words
 
 
 def test_the_command_lists_what_the_model_draws(tmp_path) -> None:
