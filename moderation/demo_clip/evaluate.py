@@ -5,8 +5,9 @@
     python -m moderation.demo_clip.evaluate --glyphs inference/demo/glyphs.json \\
         --prompts policies/data/pictogram_prompts.toml --choose fresh.npz --measure held_out=held_out.npz --out …
 
-1. Choose two thresholds on half of the scenes of `--choose`: the scores that a given share of harmless pictures reach
-   in any category. The other half, as it is and spoiled, and every `--measure` file only measure.
+1. Choose two thresholds on half of the scenes of `--choose`: the scores that a given share of harmless pictures, or of
+   pictures with nothing in them, reach in any category. The other half, as it is, spoiled and made into fog, and every
+   `--measure` file only measure.
 2. Per category: recall, precision and false alarms at both thresholds, area under the curve, recall by company.
 3. Per kind of thing, alcohol and gambling among them, on which no policy rules: the same by what share of all glyphs'
    sentences the kind's own have, at 2 % false alarms; and what a lone subject of each kind is taken for, as a picture.
@@ -28,6 +29,7 @@ from rich.progress import track
 
 from moderation.demo_clip.figures import draw_confusion, draw_curve
 from moderation.demo_clip.judge import glyph_shares
+from moderation.demo_clip.nothing import nothing
 from moderation.demo_clip.pictures import SIDE, Words, read_words, spoiled
 from moderation.image_clip import Clip
 from moderation.open_clip_models import open_model
@@ -37,6 +39,9 @@ HERE = Path(__file__).parent
 
 LEVELS: Mapping[str, float] = {"flag": 0.04, "refuse": 0.015}
 """Share of harmless pictures that may reach each verdict of the policy."""
+
+NOTHING_LEVELS: Mapping[str, float] = {"flag": 0.04, "refuse": 0.005}
+"""The same of pictures with nothing in them."""
 
 _KIND_ALARMS = 0.02
 """Share of pictures without a kind of thing that may be taken for one with it."""
@@ -94,11 +99,19 @@ def report(
     return result
 
 
-def choose(scores: Scores, truth: Mapping[str, Any]) -> dict[str, float]:
-    """The score that each of `LEVELS` allows harmless pictures to reach, rounded up."""
+def choose(scores: Scores, truth: Mapping[str, Any], of_nothing: Scores) -> dict[str, float]:
+    """The lowest scores that keep to both `LEVELS` and `NOTHING_LEVELS`, rounded up."""
     harmless = ~numpy.logical_or.reduce([truth[category] for category in scores])
     highest = numpy.maximum.reduce([score[harmless] for score in scores.values()])
-    return {level: float(numpy.ceil(numpy.quantile(highest, 1 - share) * 1e4) / 1e4) for level, share in LEVELS.items()}
+    empty = numpy.maximum.reduce(list(of_nothing.values()))
+    return {
+        level: float(numpy.ceil(max(_reached(highest, share), _reached(empty, NOTHING_LEVELS[level])) * 1e4) / 1e4)
+        for level, share in LEVELS.items()
+    }
+
+
+def _reached(scores: numpy.typing.NDArray[numpy.float64], share: float) -> float:
+    return float(numpy.quantile(scores, 1 - share))
 
 
 def _read(file: Path) -> Pictures:
@@ -120,6 +133,15 @@ def _spoiled(images: numpy.typing.NDArray[numpy.uint8]) -> numpy.typing.NDArray[
         small = F.interpolate(values[start : start + 64].float() / 255.0, (SIDE, SIDE), mode="area")
         parts.append((spoiled(small, numbers) * 255.0).round().byte())
     return numpy.ascontiguousarray(torch.cat(parts).permute(0, 2, 3, 1).numpy())
+
+
+def _fog(pictures: Pictures, words: list[Words]) -> Pictures:
+    """A third as many pictures, in which there is nothing, at the model's own side."""
+    images, glyphs = pictures
+    harmless = ~numpy.logical_or.reduce(list(labels(glyphs, words).values()))
+    small = F.interpolate(torch.from_numpy(images).permute(0, 3, 1, 2).float(), (SIDE, SIDE), mode="area")
+    made = nothing(small.permute(0, 2, 3, 1).byte().numpy(), harmless, len(images) // 3, seed=10)
+    return made, numpy.full((len(made), glyphs.shape[1]), -1, numpy.int16)
 
 
 def _share(hits: numpy.typing.NDArray[Any]) -> float | None:
@@ -221,8 +243,10 @@ def main() -> None:
     clip = Clip(Clip.Options.model_validate(options))
     opened = open_model(arguments.model, None)
     chosen, rest = _halves(_read(arguments.choose))
-    thresholds = choose(category_scores(clip, chosen[0]), labels(chosen[1], words))
-    sets = {"fresh": rest, "fresh_spoiled": (_spoiled(rest[0]), rest[1])}
+    thresholds = choose(
+        category_scores(clip, chosen[0]), labels(chosen[1], words), category_scores(clip, _fog(chosen, words)[0])
+    )
+    sets = {"fresh": rest, "fresh_spoiled": (_spoiled(rest[0]), rest[1]), "nothing": _fog(rest, words)}
     sets |= {name: _read(Path(file)) for name, file in (each.split("=", 1) for each in arguments.measure)}
     cuts = kind_cuts(kind_shares(glyph_shares(opened, words, chosen[0]), words), labels(chosen[1], words))
     result: dict[str, Any] = {

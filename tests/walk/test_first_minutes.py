@@ -102,6 +102,12 @@ def test_a_prompt_longer_than_the_window_is_refused_before_it_waits(house: House
     assert house.written() == before
 
 
+def test_a_blue_car_at_night_is_delivered_whatever_the_seed(house: House) -> None:  # case first-02
+    for seed in range(4):
+        view = drawn(house, prompt="a blue car at night", seed=seed)
+        assert view["status"] == "completed", view
+
+
 def test_a_prompt_in_other_words_is_reworded_screened_and_told(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # case first-01
