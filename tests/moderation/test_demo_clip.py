@@ -34,7 +34,7 @@ def clip() -> Clip:
 
 @pytest.fixture(scope="module")
 def artist() -> Artist:
-    return Artist(WEIGHTS)
+    return Artist(WEIGHTS, threads=1)
 
 
 def test_the_demo_policy_pins_the_weights_and_uses_the_thresholds_that_were_measured(clip: Clip) -> None:
