@@ -152,7 +152,7 @@ def test_the_floors_thresholds_are_these_and_change_only_with_this_test() -> Non
 def test_findings_below_every_threshold_are_allowed(
     policy: Policy, stage: Stage, assurance: int, classifier: str
 ) -> None:
-    quiet = [Finding(category.value, 0.05, stage, classifier, "1") for category in Category]
+    quiet = [Finding(category.value, 0.04, stage, classifier, "1") for category in Category]
     assert evaluate(policy, quiet, stage=stage, assurance=assurance) == Decision(Verdict.ALLOW, policy.digest)
 
 
