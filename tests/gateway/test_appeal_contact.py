@@ -11,6 +11,12 @@ from gateway.wiring import policy_of
 WARNING = "names no contact for appeals"
 
 
+@pytest.fixture(autouse=True)
+def heard(caplog: pytest.LogCaptureFixture) -> None:
+    """Commands that another test ran in this process may have turned the logger down."""
+    caplog.set_level(logging.WARNING, logger="fluxgate.boot")
+
+
 @pytest.mark.parametrize("contact", ["", "  "])
 @pytest.mark.parametrize("policy", ["demo", "default", "strict"])
 def test_the_start_warns_of_an_empty_contact_for_appeals(

@@ -47,6 +47,7 @@ def walk_settings(path: Path, **changes: Any) -> dict[str, Any]:
             "key_requests_per_minute": 1_000_000,
             "tenant_requests_per_minute": 1_000_000,
             "public_requests_per_minute": 1_000_000,
+            "polls_per_minute": 1_000_000,
         },
         "retries": dict.fromkeys(("warn_after", "slow_after", "hold_after", "suspend_after"), 1_000_000),
     } | changes
