@@ -24,15 +24,15 @@ from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.jobs import Jobs, idempotency_key
 from gateway.limits import LimitReached, Rate
-from gateway.model_names import aliases_of, served_model
+from gateway.limits.turns import most_at_once
 from gateway.notes import NOTHING_TOLD, Told
-from gateway.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.statements import Statement
+from gateway.stations.model_names import aliases_of, served_model
+from gateway.stations.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.store.database import reading
 from gateway.store.jobs import FINAL_STATES, Accepted, IdempotencyKey, JobRow
 from gateway.store.schema import images
 from gateway.telling import Telling
-from gateway.turns import most_at_once
 from gateway.wiring import Parts
 from gateway.wishes import DEFAULT_STRENGTH, MEDIA_TYPES, Wish
 from gateway.wording import LANGUAGES, known
@@ -83,7 +83,7 @@ class Desk:
     async def identify(self, request: Request, scope: Scope, rate: Rate = Rate.REQUESTS) -> Principal:
         """The caller, admitted within a rate. Raises NotAuthenticated, NotPermitted or RateLimited.
 
-        Asked for the first time before the body is read (`gateway/intake.py`), and counted only then.
+        Asked for the first time before the body is read (`gateway/intake/admission.py`), and counted only then.
         """
         known: Principal | None = getattr(request.state, "caller", None)
         if known is not None:
@@ -232,7 +232,7 @@ class Desk:
     def complete_all(
         self, wishes: Sequence[Wish], dialect: str, prefix: str, fields: Mapping[str, str]
     ) -> list[ImageRequest]:
-        """`complete`, for the images that one request asks for: they are one try (`gateway/retries.py`)."""
+        """`complete`, for the images that one request asks for: they are one try (`gateway/retries/counting.py`)."""
         made = [self.complete(wish, dialect, prefix, fields) for wish in wishes]
         return [replace(each, asking=made[0].id) for each in made]
 

@@ -22,8 +22,8 @@ class ImageRequest:
     the drawn pixels; `width` and `height` are those of the drawn ones.
     `fits_input`: no size was asked for, and an edit takes its input's. `cuts_input`: something of `upload` is cut
     off. `revised_prompt`: what is drawn instead of `prompt`, `not_drawn`: words of it that are not, `notes`: what
-    the caller is told (`gateway/tailoring.py`). `end_user`: the caller's pseudonym for its own user; only a salted
-    commitment of it is logged. `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it
+    the caller is told (`gateway/stations/tailoring.py`). `end_user`: the caller's pseudonym for its own user; only a
+    salted commitment of it is logged. `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it
     counts. `asking`: id of the first of several images that one request asks for, which are one try; "" for its
     own. `language`: what the caller asked to be told a refusal in. `visible_label`, `label_corner`,
     `label_language`: what it asks to see; `Labelling.visible` says what is drawn.

@@ -2,9 +2,9 @@
 
 accept    one transaction: the rows, requests sealed at rest, our lease, what they hold of the day's budget
 work      the pipeline, in a task of this process, when its turn has come; leases are renewed meanwhile
-complete  one transaction, the log's own: entry, checkpoint, final state, charge, picture (`gateway/records.py`)
-recover   a row whose lease ran out is taken over once, by whoever sees it first; the second time it is failed
-          by name. `kill -9` therefore loses no job and doubles none: a job has one log entry, ever.
+complete  one transaction, the log's own: entry, checkpoint, final state, charge, picture
+(`gateway/stations/records.py`) recover   a row whose lease ran out is taken over once, by whoever sees it first; the
+second time it is failed by name. `kill -9` therefore loses no job and doubles none: a job has one log entry, ever.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from gateway.auth.identity import Assurance, Principal
 from gateway.errors import IdempotencyKeyReused, Interrupted, QueueIsFull, TenantQueueIsFull
 from gateway.exchange import ImageRequest, Outcome
 from gateway.limits.budgets import budget_exhausted
+from gateway.limits.turns import Turn, Turns, has_room
 from gateway.notes import NOTHING_TOLD, Note
 from gateway.pipeline import produce
 from gateway.problems import retryable_codes
-from gateway.records import UNRECORDABLE, Case
+from gateway.retries.suspensions import Suspensions
+from gateway.stations.records import UNRECORDABLE, Case
 from gateway.store.batches import Batches
 from gateway.store.budgets import BudgetSpent, day_of
 from gateway.store.jobs import Acceptance, Accepted, IdempotencyKey, JobRow, JobRows, KeyReused
 from gateway.store.vault import VaultError
-from gateway.suspensions import Suspensions
-from gateway.turns import Turn, Turns, has_room
 from gateway.wiring import Parts
 from inference.engines import Finish
 

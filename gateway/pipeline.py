@@ -19,7 +19,7 @@ from threading import Event
 
 from gateway.auth.identity import Principal
 from gateway.exchange import ImageRequest, Outcome
-from gateway.records import UNRECORDABLE, Case
+from gateway.stations.records import UNRECORDABLE, Case
 from gateway.wiring import Parts
 from inference.engines import RenderOrder
 from inference.errors import PART_FAILURES, RenderCancelled

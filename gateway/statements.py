@@ -137,7 +137,7 @@ WARNINGS = {
     "retries-hold": f"{_LIKE_BEFORE} The next one that resembles it has to wait, and a person reviews it.",
     "retries-suspend": f"{_LIKE_BEFORE} Because there were so many, this service makes no images for you for a while.",
 }
-"""What asking again has led to (`gateway/retries.py`)."""
+"""What asking again has led to (`gateway/retries/counting.py`)."""
 
 
 taxonomy = cache(load_taxonomy)  # read once, at start: parsing it took a third of a refusal's time

@@ -11,50 +11,50 @@ from sqlalchemy import Engine as Database
 
 from gateway.auth.identity import IdentityProvider
 from gateway.auth.key_store import KeyStore
-from gateway.chains import Chains
-from gateway.checks import Checks, checker_setup
-from gateway.credentials import Credentials
-from gateway.data_folder import DataFolder
-from gateway.decisions import Decisions
-from gateway.labelling import Labelling
 from gateway.limits import Limits, LimitSettings
-from gateway.links import Links
-from gateway.looks import Looks
-from gateway.marks import foreign_marks, watermarkers
-from gateway.model_names import check_aliases
-from gateway.moderation_log import ModerationLog
 from gateway.parts import BootError, build_part
-from gateway.pictures import MANIFEST_SUFFIX, Pictures
-from gateway.provisioning import open_ledger
-from gateway.records import Records
-from gateway.retries import Retries
-from gateway.rulebook import Rulebook, rulebook
-from gateway.screening import Screening
-from gateway.sealing import Sealing
+from gateway.retries.counting import Retries
 from gateway.settings import Settings
-from gateway.signers import CurrentSigner, organisations
+from gateway.signing.links import Links
+from gateway.signing.marks import foreign_marks, watermarkers
+from gateway.signing.provisioning import open_ledger
+from gateway.signing.signers import CurrentSigner, organisations
 from gateway.statements import taxonomy
+from gateway.stations.chains import Chains
+from gateway.stations.credentials import Credentials
+from gateway.stations.labelling import Labelling
+from gateway.stations.model_names import check_aliases
+from gateway.stations.moderation_log import ModerationLog
+from gateway.stations.pictures import MANIFEST_SUFFIX, Pictures
+from gateway.stations.records import Records
+from gateway.stations.rulebook import Rulebook, rulebook
+from gateway.stations.screening import Screening
+from gateway.stations.sealing import Sealing
+from gateway.stations.tailoring import Tailoring
+from gateway.stations.uploads import Uploads
 from gateway.store.blobs import Blobs
 from gateway.store.calls import DatabaseCalls
+from gateway.store.data_folder import DataFolder
+from gateway.store.decisions import Decisions
 from gateway.store.vault import Vault
-from gateway.tailoring import Tailoring
-from gateway.uploads import Uploads
-from gateway.verifying_records import StoredRecords, timestamp_anchors_pem
+from gateway.verifying.checks import Checks, checker_setup
+from gateway.verifying.looks import Looks
+from gateway.verifying.records import StoredRecords, timestamp_anchors_pem
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
-from moderation.pdq import pdq
+from moderation.known_pictures.pdq import pdq
 from moderation.screening import SecondStage
 from policies.evaluate import stale_gaps, stopped_from, uncovered
 from policies.loading import load_policy
 from policies.policy import ClassifierUse, Policy
 from provenance.claims import Detached
-from provenance.encoding import Limits as FileLimits
+from provenance.credentials.reading import ManifestReader
+from provenance.files.encoding import Limits as FileLimits
 from provenance.labels import languages
 from provenance.log.ledger import Ledger
-from provenance.reading import ManifestReader
+from provenance.marks.watermarkers import Watermarker
 from provenance.sealing import SealingParts
-from provenance.timestamps import TimestampAuthority
-from provenance.watermarkers import Watermarker
+from provenance.signing.timestamps import TimestampAuthority
 
 log = logging.getLogger("fluxgate.boot")
 

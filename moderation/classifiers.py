@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy
 import numpy.typing
 
-from moderation.prompt_folding import FoldedText
+from moderation.text.folding import FoldedText
 from policies.findings import Finding, Stage
 
 Pixels: TypeAlias = numpy.typing.NDArray[numpy.uint8]

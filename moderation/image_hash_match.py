@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from moderation.classifiers import Pixels
 from moderation.errors import ClassifierFailed, PartUnusable
-from moderation.image_hash_lists import (
+from moderation.known_pictures.lists import (
     HASH_BITS,
     PART,
     HashList,
@@ -23,7 +23,7 @@ from moderation.image_hash_lists import (
     read_list,
     words_of,
 )
-from moderation.pdq import dihedral_pdq
+from moderation.known_pictures.pdq import dihedral_pdq
 from policies.findings import Finding, Stage
 
 LOW_QUALITY_SCORE = 0.25

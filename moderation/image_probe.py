@@ -13,7 +13,7 @@ from pydantic import Field
 from moderation.classifiers import Pixels
 from moderation.errors import PartUnusable
 from moderation.open_clip_models import ModelOptions, OpenedModel
-from moderation.probe_files import PART, read_probe
+from moderation.probes.files import PART, read_probe
 from policies.findings import Finding, Stage
 
 

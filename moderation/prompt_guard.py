@@ -24,7 +24,7 @@ from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.guards.families import Categories, Family, load_families
 from moderation.guards.frame import Frame
 from moderation.local_weights import Dtype, check_pin, open_tokenizer, open_weights
-from moderation.prompt_folding import FoldedText
+from moderation.text.folding import FoldedText
 from policies.findings import Finding, Stage
 
 ANSWERED = 0.5

@@ -14,8 +14,8 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from pydantic import BaseModel, ConfigDict
 
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import FoldedText, tokens
-from moderation.prompt_passages import passages
+from moderation.text.folding import FoldedText, tokens
+from moderation.text.passages import passages
 from policies.findings import Category, Finding, Stage
 
 SHORTEST_WORDS = 3

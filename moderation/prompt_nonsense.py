@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from moderation.letter_triples import surprise
-from moderation.prompt_folding import FoldedText
-from moderation.prompt_lexicon import is_word
+from moderation.text.folding import FoldedText
+from moderation.text.letter_triples import surprise
+from moderation.text.lexicon import is_word
 from policies.findings import Category, Finding, Stage
 
 SHORTEST = 4

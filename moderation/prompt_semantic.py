@@ -18,10 +18,10 @@ from typing import ClassVar
 import numpy
 from pydantic import BaseModel, ConfigDict, Field
 
-from moderation.prompt_folding import FoldedText, tokens, without_accents
-from moderation.prompt_passages import passages, unframed
+from moderation.semantic.encoder import SentenceEncoder
 from moderation.semantic.head import Array, Channel, load_head
-from moderation.sentence_encoder import SentenceEncoder
+from moderation.text.folding import FoldedText, tokens, without_accents
+from moderation.text.passages import passages, unframed
 from policies.findings import Finding, Stage
 
 SHIPPED = Path(__file__).parent / "semantic"

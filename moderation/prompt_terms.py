@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from moderation import prompt_respelling
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import FoldedText, Signals, spellings, tokens
-from moderation.prompt_lexicon import english
-from moderation.prompt_spelling import LISTED, SHORTEST_OTHER, put_right
-from moderation.term_index import UNLESS, Rule, Spots, TermIndex
+from moderation.text import respelling as prompt_respelling
+from moderation.text.folding import FoldedText, Signals, spellings, tokens
+from moderation.text.lexicon import english
+from moderation.text.spelling import LISTED, SHORTEST_OTHER, put_right
+from moderation.text.term_index import UNLESS, Rule, Spots, TermIndex
 from policies.findings import Category, Fact, Finding, Stage
 
 STRENGTHS = {"hard": 1.0, "ambiguous": 0.5}

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.local_weights import Dtype, check_pin, open_tokenizer, open_weights
-from moderation.prompt_folding import FoldedText
+from moderation.text.folding import FoldedText
 from policies.findings import Category, Finding, Stage
 
 OVERLAP_TOKENS = 16

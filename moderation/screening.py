@@ -14,7 +14,7 @@ from typing import Protocol
 
 from moderation.classifiers import FileClassifier, ImageClassifier, ImageTextReader, Pixels, PromptClassifier
 from moderation.lanes import Call, LaneBusy, ask
-from moderation.prompt_folding import FoldedText, fold
+from moderation.text.folding import FoldedText, fold
 from policies.findings import UNANSWERED, Finding, Stage, unanswered
 from policies.zones import Place, Zone
 

@@ -14,12 +14,12 @@ the worse of the two kinds measured. They hold for one comparison: a search of m
 
 from typing import Final
 
-from provenance.fingerprint import PDQ_MATCH_DISTANCE
-from provenance.foreign_marks import ForeignMark
+from provenance.credentials.reading import Credential, CredentialState
 from provenance.labels import Labels
-from provenance.reading import Credential, CredentialState
+from provenance.looks.fingerprint import PDQ_MATCH_DISTANCE
+from provenance.marks.foreign import ForeignMark
+from provenance.marks.watermarkers import Detection
 from provenance.reports import RecordMatch
-from provenance.watermarkers import Detection
 
 _MISTAKEN_BY_PDQ: Final = 3.3e-4
 """None of 9,180 pairs of pictogram scenes, the nearest 44 bits apart; none of 300 of photographs, 106 bits."""

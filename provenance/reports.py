@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from provenance.change_map import ChangeMap
-from provenance.foreign_marks import ForeignMark
+from provenance.credentials.reading import INACCESSIBLE, Credential, CredentialState
+from provenance.credentials.revocations import Revocation
+from provenance.credentials.revocations import statement as about_revocation
+from provenance.credentials.validation import Identity
 from provenance.labels import NO_LABELS, Labels
-from provenance.likeness import Change, Overlay
-from provenance.reading import INACCESSIBLE, Credential, CredentialState
-from provenance.revocations import Revocation
-from provenance.revocations import statement as about_revocation
+from provenance.looks.change_map import ChangeMap
+from provenance.looks.likeness import Change, Overlay
+from provenance.marks.foreign import ForeignMark
+from provenance.marks.watermarkers import Detection
+from provenance.signing.timestamps import statement
 from provenance.standings import Standing
-from provenance.timestamps import statement
-from provenance.validation import Identity
-from provenance.watermarkers import Detection
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from provenance.claims import Claim, SealedImage
-from provenance.encoding import decode_own
+from provenance.credentials.manifest import definition, ingredients
+from provenance.credentials.reading import Credential, CredentialState, ManifestReader
 from provenance.errors import ReadBackFailed, SealError, UnreadableImage
-from provenance.fingerprint import Fingerprint, sha256
+from provenance.files.encoding import decode_own
 from provenance.labels import LabelDoesNotFit, attach, draw, embedded, packet, read_labels
-from provenance.landmarks import landmarks
-from provenance.manifest import definition, ingredients
-from provenance.marking import carries, mark_and_encode
-from provenance.reading import Credential, CredentialState, ManifestReader
-from provenance.signing import SignsManifests
-from provenance.watermarkers import Pixels, Watermarker
+from provenance.looks.fingerprint import Fingerprint, sha256
+from provenance.looks.landmarks import landmarks
+from provenance.marks.marking import carries, mark_and_encode
+from provenance.marks.watermarkers import Pixels, Watermarker
+from provenance.signing.local import SignsManifests
 
 
 @dataclass(frozen=True, slots=True)

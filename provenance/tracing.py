@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from provenance.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, pdq_distance
-from provenance.likeness import likeness
+from provenance.credentials.reading import Credential
+from provenance.looks.fingerprint import PDQ_LEAST_QUALITY, PDQ_MATCH_DISTANCE, pdq_distance
+from provenance.looks.likeness import likeness
+from provenance.marks.watermarkers import Detection, MarkGrid, Pixels
 from provenance.payload import MARK_BYTES
-from provenance.reading import Credential
 from provenance.reports import KnownImage, RecordMatch
-from provenance.watermarkers import Detection, MarkGrid, Pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from provenance.claims import SYSTEM
-from provenance.encoding import Limits, decode
+from provenance.credentials.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
+from provenance.credentials.revocations import Revocation, still_counts
 from provenance.errors import UnreadableImage
-from provenance.fingerprint import PDQ_LEAST_QUALITY, Fingerprint, sha256
-from provenance.foreign_marks import ForeignMark, ForeignMarks
-from provenance.headers import read_header
+from provenance.files.encoding import Limits, decode
+from provenance.files.headers import read_header
 from provenance.labels import embedded, read_labels
-from provenance.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
+from provenance.looks.fingerprint import PDQ_LEAST_QUALITY, Fingerprint, sha256
+from provenance.marks.foreign import ForeignMark, ForeignMarks
+from provenance.marks.watermarkers import Detection, Watermarker
 from provenance.reports import (
     KnownImage,
     RecordMatch,
@@ -30,10 +32,8 @@ from provenance.reports import (
     about_standing,
     about_watermark,
 )
-from provenance.revocations import Revocation, still_counts
 from provenance.standings import Standing
 from provenance.tracing import Lookups, compare_with, look_for, look_up
-from provenance.watermarkers import Detection, Watermarker
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core a worker; set before torch a
 import hypothesis
 import pytest
 
-from gateway import torchvision_ops
+from gateway.parts import torchvision_ops
 
 torchvision_ops.install()
 

@@ -37,7 +37,7 @@ def routes_table() -> str:
     from gateway.dialects.native import Native
     from gateway.dialects.openai import OpenAI
     from gateway.dialects.soft_binding import SoftBinding
-    from gateway.public import Public
+    from gateway.serving.public.routes import Public
     from tests.routes import declared_routes
 
     rows = [

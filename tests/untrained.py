@@ -18,7 +18,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from inference.cards import SHEET
+from inference.flux.cards import SHEET
 
 MODEL_ID = "fluxgate/untrained-demo"
 SEED = 20261121

@@ -13,7 +13,7 @@ from gateway.commands.revocation import revoke
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from gateway.data_folder import DataFolder
+    from gateway.store.data_folder import DataFolder
 
 certificate_app = typer.Typer(
     no_args_is_help=True,
@@ -30,9 +30,9 @@ _REQUESTED_KEY = "requested.key"
 @certificate_app.command()
 def show(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """Show who signs, issued by whom, until when, and whether C2PA readers would take it."""
-    from gateway.provisioning import SigningFiles
-    from provenance.certificates import check_chain, end_of, expiry_warning
+    from gateway.signing.provisioning import SigningFiles
     from provenance.errors import CertificateProblem
+    from provenance.signing.certificates import check_chain, end_of, expiry_warning
 
     folder = _opened(data_dir)
     now, files = datetime.now(UTC), SigningFiles.of(folder.keys)
@@ -73,7 +73,7 @@ def request(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Make a new signing key, and a request (CSR) to take to a CA: one of the C2PA trust list, or your own."""
-    from provenance.certificates import make_csr
+    from provenance.signing.certificates import make_csr
 
     if len(country) != 2 or not country.isalpha():
         stop("--country is two letters, such as DE")
@@ -98,11 +98,11 @@ def install(
     A running gateway takes a chain under the same root from its next picture on; for another root restart it. With the
     signers `pkcs11` and `remote` the key is not on this disk, and none is asked for.
     """
-    from gateway.provisioning import SigningFiles, anchors_pem
-    from gateway.provisioning import install as put_in_place
-    from gateway.signers import KEY_ELSEWHERE, chain_path
-    from provenance.certificates import chain_pem, check_chain, load_chain
-    from provenance.key_files import key_pem, load_key
+    from gateway.signing.provisioning import SigningFiles, anchors_pem
+    from gateway.signing.provisioning import install as put_in_place
+    from gateway.signing.signers import KEY_ELSEWHERE, chain_path
+    from provenance.signing.certificates import chain_pem, check_chain, load_chain
+    from provenance.signing.key_files import key_pem, load_key
 
     folder = _opened(data_dir)
     if chain_path(folder) != SigningFiles.of(folder.keys).chain:
@@ -134,9 +134,9 @@ def protect(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     Files that hold no such key (of vault, pepper, links and watermark) stay as they are: put the data folder on an
     encrypted volume. Copies made earlier, such as backups, are not touched.
     """
-    from gateway.provisioning import locked
-    from provenance.key_files import protected, replace_secret
+    from gateway.signing.provisioning import locked
     from provenance.log.checkpoints import CheckpointSigner
+    from provenance.signing.key_files import protected, replace_secret
 
     folder = _opened(data_dir)
     passphrase = folder.key_passphrase
@@ -155,27 +155,27 @@ def protect(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 def _opened(data_dir: Path) -> "DataFolder":
-    from gateway.data_folder import open_data_folder
+    from gateway.store.data_folder import open_data_folder
 
     return open_data_folder(existing(data_dir))
 
 
 def _chain_in_use(folder: "DataFolder") -> "tuple[x509.Certificate, ...]":
-    from gateway.signers import chain_path
-    from provenance.certificates import load_chain
+    from gateway.signing.signers import chain_path
+    from provenance.signing.certificates import load_chain
 
     return load_chain(chain_path(folder))
 
 
 def _is_revoked(folder: "DataFolder", leaf: "x509.Certificate") -> bool:
-    from gateway.verifying_records import Revocations
+    from gateway.verifying.records import Revocations
 
     return Revocations(folder.engine).of(str(leaf.serial_number)) is not None
 
 
 def _refuse_revoked(folder: "DataFolder", leaf: "x509.Certificate") -> None:
     """A certificate for a key that was compromised is no better for being new."""
-    from gateway.provisioning import known_leaves
+    from gateway.signing.provisioning import known_leaves
 
     for known in (leaf, *known_leaves(folder.keys)):
         if known.public_key() == leaf.public_key() and _is_revoked(folder, known):

@@ -85,11 +85,11 @@ def generate(
 
 async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool) -> tuple[dict[str, Any], bytes | None]:
     from gateway.auth.identity import Assurance, Principal, Scope
-    from gateway.data_folder import open_data_folder
     from gateway.desk import Desk
     from gateway.exchange import Delivered
     from gateway.jobs import Jobs
     from gateway.problems import problem_of_outcome
+    from gateway.store.data_folder import open_data_folder
     from gateway.wiring import wire
     from gateway.wishes import Wish
 

@@ -14,8 +14,8 @@ from rich.table import Column, Table
 from gateway.auth.identity import Assurance, Scope
 from gateway.auth.key_store import KeyRecord, KeyRefused, KeyStore
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop
-from gateway.data_folder import holds_gateway, open_data_folder
 from gateway.settings import SettingsError
+from gateway.store.data_folder import holds_gateway, open_data_folder
 
 keys_app = typer.Typer(
     no_args_is_help=True,

@@ -25,7 +25,7 @@ def export(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Write the log as files (C2SP tlog-tiles) that anyone can check and any web server can serve."""
-    from gateway.data_folder import open_data_folder
+    from gateway.store.data_folder import open_data_folder
     from provenance.log import export as exporting
 
     opened = open_data_folder(existing(data_dir))
@@ -81,7 +81,7 @@ def receipt(
 
 
 def _ledger(data_dir: Path) -> Any:
-    from gateway.data_folder import open_data_folder
-    from gateway.provisioning import open_ledger
+    from gateway.signing.provisioning import open_ledger
+    from gateway.store.data_folder import open_data_folder
 
     return open_ledger(open_data_folder(existing(data_dir)))

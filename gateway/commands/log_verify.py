@@ -7,10 +7,10 @@ import orjson
 import typer
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop
-from gateway.data_folder import holds_gateway
+from gateway.store.data_folder import holds_gateway
 
 if TYPE_CHECKING:
-    from gateway.data_folder import DataFolder
+    from gateway.store.data_folder import DataFolder
     from provenance.log.openings import Openings
     from provenance.log.receipts import Receipt
 
@@ -66,7 +66,7 @@ def verify(
     places = {f"kept checkpoint {number}": place for number, place in enumerate(kept)}
     found = list(report.faults)
     if opened is not None:
-        from gateway.record_check import check_records
+        from gateway.verifying.record_check import check_records
 
         found += check_records(opened.engine_for_log, openings)
         opened.engine.dispose()
@@ -115,7 +115,7 @@ def _alone(receipts: "dict[Path, Receipt]", vkey: str, as_json: bool) -> None:
 def _opened(data_dir: Path) -> "DataFolder":
     from sqlalchemy.exc import SQLAlchemyError
 
-    from gateway.data_folder import open_unchanged_folder
+    from gateway.store.data_folder import open_unchanged_folder
     from gateway.store.database import is_migrated
 
     opened = open_unchanged_folder(existing(data_dir))
@@ -131,7 +131,7 @@ def _opened(data_dir: Path) -> "DataFolder":
 
 
 def _openings(opened: "DataFolder | None") -> "Openings | None":
-    from gateway.provisioning import OPENINGS
+    from gateway.signing.provisioning import OPENINGS
     from provenance.log.openings import Openings
 
     key = None if opened is None else opened.kept_secret(OPENINGS)

@@ -120,7 +120,7 @@ def check(
 
     Exit codes: 0 as signed, 1 not, 2 could not be checked.
     """
-    from gateway.signed_reports import ReportChanged, check_report
+    from gateway.signing.reports import ReportChanged, check_report
     from provenance.log.receipts import ReceiptInvalid
 
     beside = data_dir / "keys" / "log.vkey"
@@ -136,9 +136,9 @@ def check(
 
 
 def _signed(folder: Path, data_dir: Path) -> Path:
-    from gateway.data_folder import open_data_folder
-    from gateway.provisioning import open_ledger
-    from gateway.signed_reports import RECEIPT, sign_report
+    from gateway.signing.provisioning import open_ledger
+    from gateway.signing.reports import RECEIPT, sign_report
+    from gateway.store.data_folder import open_data_folder
 
     sign_report(folder, open_ledger(open_data_folder(data_dir)), datetime.now(UTC), SYSTEM_VERSION)
     return folder / RECEIPT

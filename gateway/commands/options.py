@@ -6,8 +6,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from gateway.data_folder import holds_gateway
 from gateway.settings import DATA_DIR_VARIABLE, SETTINGS_FILE
+from gateway.store.data_folder import holds_gateway
 
 DEFAULT_DATA_DIR = Path("fluxgate-data")
 _LEAST_TABLE_WIDTH = 140
@@ -23,7 +23,7 @@ def operator_errors() -> tuple[type[Exception], ...]:
     """What an operator can mend, with words that say how. Imported late: most commands start without these packages."""
     from gateway.errors import GatewayError
     from gateway.parts import BootError
-    from gateway.server import PortTaken
+    from gateway.serving.server import PortTaken
     from gateway.settings import SettingsError
     from inference.errors import InferenceError
     from policies.errors import PolicyError

@@ -45,7 +45,7 @@ def check(
     The overlays and the canary of the settings are checked with it, as at a start.
     Exit codes: 0 the gateway would start on it, 2 it would not, and why.
     """
-    from gateway.rulebook import rulebook
+    from gateway.stations.rulebook import rulebook
     from gateway.wiring import check_coverage, describe_gaps, refuse_uncovered, screening_of
     from policies.loading import load_policy
 

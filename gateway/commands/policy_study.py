@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, configured, stop, wide_console
-from gateway.rulebook import Rulebook, jurisdiction_files, stacked
 from gateway.settings import load_settings
+from gateway.stations.rulebook import Rulebook, jurisdiction_files, stacked
 from moderation.errors import PartUnusable
-from moderation.named_people import NamedPeople, People
-from moderation.registers import read_register
+from moderation.registers.named_people import NamedPeople, People
+from moderation.registers.reading import read_register
 from policies.comparison import classifiers_named, ladder
 from policies.evaluate import evaluate
 from policies.findings import Category, Finding, Stage

@@ -28,8 +28,8 @@ def check(
     Exit codes: 0 a policy could read them, perhaps with notes; 2 it could not, and why.
     """
     from moderation.errors import PartUnusable
-    from moderation.register_report import report
-    from moderation.registers import today
+    from moderation.registers.reading import today
+    from moderation.registers.report import report
     from policies.reading import MAX_DATA_BYTES, parse_toml, read_limited
 
     tables = [parse_toml(file, read_limited(file, MAX_DATA_BYTES)) for file in files]

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
-from gateway.data_folder import open_data_folder
-from gateway.provisioning import open_ledger
-from gateway.suspensions import Suspensions
+from gateway.retries.suspensions import Suspensions
+from gateway.signing.provisioning import open_ledger
+from gateway.store.data_folder import open_data_folder
 
 retries_app = typer.Typer(
     no_args_is_help=True,

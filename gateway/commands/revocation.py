@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.commands.options import DEFAULT_DATA_DIR, DataDir, existing, stop
-from provenance.revocations import Reason
+from provenance.credentials.revocations import Reason
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from gateway.data_folder import DataFolder
+    from gateway.store.data_folder import DataFolder
 
 
 def revoke(
@@ -30,13 +30,13 @@ def revoke(
     another CA it signs nothing until a chain for the new request is installed. Tell that CA, too: other verifiers learn
     it only from there.
     """
-    from gateway.data_folder import open_data_folder
-    from gateway.provisioning import known_leaves, open_ledger
-    from gateway.signers import chain_path
+    from gateway.signing.provisioning import known_leaves, open_ledger
+    from gateway.signing.signers import chain_path
+    from gateway.store.data_folder import open_data_folder
     from gateway.version import SYSTEM_VERSION
-    from provenance.certificates import load_chain
+    from provenance.credentials.revocations import Revocation, revocation_entry
     from provenance.errors import AlreadyRecorded
-    from provenance.revocations import Revocation, revocation_entry
+    from provenance.signing.certificates import load_chain
 
     folder = open_data_folder(existing(data_dir))
     now = datetime.now(UTC)
@@ -65,9 +65,9 @@ def _replace(folder: "DataFolder", leaf: "x509.Certificate", now: datetime) -> s
     """Takes chain and key out of use, and makes what comes next. Says what that is."""
     from cryptography.x509.oid import NameOID
 
-    from gateway.provisioning import SigningFiles, locked, retire, signing_files
-    from gateway.signers import KEY_ELSEWHERE, chain_path
-    from provenance.certificates import make_csr
+    from gateway.signing.provisioning import SigningFiles, locked, retire, signing_files
+    from gateway.signing.signers import KEY_ELSEWHERE, chain_path
+    from provenance.signing.certificates import make_csr
 
     if folder.settings.signer in KEY_ELSEWHERE or chain_path(folder) != SigningFiles.of(folder.keys).chain:
         return "Nothing is signed with it any more. Make a new key where keys are kept, and put its chain in place."

@@ -32,7 +32,7 @@ def serve_command(
     configure_logging()
     log = logging.getLogger("fluxgate.boot")
     log.info("starting on data folder %s: loading libraries", data_dir)
-    from gateway.server import serve
+    from gateway.serving.server import serve
 
     overrides = {"host": host, "port": port, "model": model, "policy": policy, "provider": provider}
     settings = load_settings(Path(data_dir), overrides)

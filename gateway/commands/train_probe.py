@@ -52,10 +52,10 @@ def train_probe(
 
     from gateway.parts import find_part
     from moderation.errors import PartUnusable
-    from moderation.probe_files import write_probe
-    from moderation.probe_pictures import TrainingRefused, labelled_files, look_at
-    from moderation.probe_report import probe_figures, write_report
-    from moderation.probe_training import train
+    from moderation.probes.files import write_probe
+    from moderation.probes.pictures import TrainingRefused, labelled_files, look_at
+    from moderation.probes.report import probe_figures, write_report
+    from moderation.probes.training import train
 
     if not out.parent.is_dir():
         stop(f"there is no folder {out.parent} to write to")
@@ -103,8 +103,8 @@ def train_probe(
 
 def _read(path: Path) -> bytes:
     """Bounded like a picture that is sent in."""
-    from moderation.probe_pictures import PictureSkipped
-    from provenance.encoding import Limits
+    from moderation.probes.pictures import PictureSkipped
+    from provenance.files.encoding import Limits
 
     most = Limits().max_bytes
     try:
@@ -119,9 +119,9 @@ def _read(path: Path) -> bytes:
 
 def _decode(data: bytes) -> "Pixels":
     """The decoder for pictures from anywhere: too many pixels are refused before a codec runs."""
-    from moderation.probe_pictures import PictureSkipped
-    from provenance.encoding import Limits, decode
+    from moderation.probes.pictures import PictureSkipped
     from provenance.errors import UnreadableImage
+    from provenance.files.encoding import Limits, decode
 
     try:
         return decode(data, Limits())

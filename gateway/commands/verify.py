@@ -24,7 +24,7 @@ from gateway.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from gateway.verifying_files import Checked
+    from gateway.verifying.folders import Checked
 
 _USAGE = 2
 
@@ -85,7 +85,7 @@ def _verify(
     as_json: bool,
 ) -> int:
     """Prints what can be said, and returns the highest exit code."""
-    from gateway.verifying_files import check_files, pictures_in
+    from gateway.verifying.folders import check_files, pictures_in
 
     if anchor is None and data_dir != DEFAULT_DATA_DIR and not is_configured(data_dir):
         typer.echo(f"fluxgate: there is no gateway in {data_dir}, so only the file itself is checked", err=True)
@@ -120,8 +120,8 @@ def _why(failure: Exception) -> str:
 
 def _draw(checked: "Checked", map_file: Path) -> None:
     """Writes the map; where nothing was compared there is none, which is said."""
-    from provenance.change_map import drawn
-    from provenance.encoding import Limits, decode, encode
+    from provenance.files.encoding import Limits, decode, encode
+    from provenance.looks.change_map import drawn
 
     if checked.change_map is None:
         typer.echo(f"{map_file} was not written: the image was not compared with an original.", err=True)

@@ -5,8 +5,8 @@ import typer
 
 from gateway.settings import Settings
 from inference.demo import WEIGHTS
+from inference.flux.weights import locate
 from inference.vocabulary import read_vocabulary
-from inference.weights import locate
 
 
 def show_vocabulary(settings: Settings, *, as_json: bool) -> None:

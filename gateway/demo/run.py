@@ -23,16 +23,16 @@ from PIL import Image
 
 from gateway.auth.identity import Assurance, Scope
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.demo.account import Account, Step
 from gateway.demo.server import running_server
-from gateway.provisioning import log_signer, signing_files
-from gateway.records import utc_now
 from gateway.settings import load_settings
+from gateway.signing.provisioning import log_signer, signing_files
+from gateway.stations.records import utc_now
+from gateway.store.data_folder import open_data_folder
+from provenance.credentials.reading import CredentialState, ManifestReader
 from provenance.log.export import export
 from provenance.log.fsck import fsck
 from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
-from provenance.reading import CredentialState, ManifestReader
 
 BENIGN = "a red apple on a wooden table in morning light"
 # Refused by a term list and harmless to read: the words of a safety manual's chapter title.

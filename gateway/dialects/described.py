@@ -1,7 +1,7 @@
 """What OpenAPI says of every route beside its parameters: who may call it, what it answers, and how it says no.
 
-A route gets the refusals of its dialect by what it asks for (`gateway/intake.py`); its own answers stand in the
-dialect's `answers`. Generated clients know both.
+A route gets the refusals of its dialect by what it asks for (`gateway/intake/admission.py`); its own answers stand in
+the dialect's `answers`. Generated clients know both.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ConfigDict
 
 from gateway.auth.identity import KEY_HEADERS
-from gateway.intake import Asks
+from gateway.intake.admission import Asks
 from gateway.problems import documented
 
 Answers = Mapping[str, dict[int | str, dict[str, Any]]]

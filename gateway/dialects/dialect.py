@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from gateway.desk import Desk
 from gateway.dialects.described import KEY, Answers, refusals
 from gateway.errors import BadRequest, GatewayError
-from gateway.intake import Intake, asked_by
+from gateway.intake.admission import Intake, asked_by
 from gateway.limits import LimitReached
 from gateway.limits.headers import limit_headers
 from gateway.problems import Problem, problem_of
@@ -61,8 +61,8 @@ class AskingRoute(APIRoute):
 
 
 def speaking(dialect: Dialect) -> type[APIRoute]:
-    """A route class that asks for a key before anything is read (`gateway/intake.py`), turns every exception into the
-    dialect's own error, and adds our headers."""
+    """A route class that asks for a key before anything is read (`gateway/intake/admission.py`), turns every exception
+    into the dialect's own error, and adds our headers."""
 
     class Route(AskingRoute):
         def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

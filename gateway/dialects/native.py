@@ -17,11 +17,11 @@ from gateway.dialects.native_answers import ANSWERS, NativeError
 from gateway.dialects.waiting import KeyHeader
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome, drawing_of
-from gateway.intake import FILES, keyed
-from gateway.labelling import LabelFields
+from gateway.intake.admission import FILES, keyed
 from gateway.limits import Rate
 from gateway.problems import Problem
-from gateway.uploads import Taken
+from gateway.stations.labelling import LabelFields
+from gateway.stations.uploads import Taken
 from gateway.wishes import Wish
 from inference.engines import Finish
 

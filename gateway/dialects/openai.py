@@ -34,7 +34,7 @@ from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody
 from gateway.dialects.waiting import KeyHeader, outcomes
 from gateway.errors import NotOffered
 from gateway.exchange import Delivered, Outcome, drawing_of
-from gateway.intake import DATA_URLS, FILES, keyed
+from gateway.intake.admission import DATA_URLS, FILES, keyed
 from gateway.problems import Problem
 from gateway.store.jobs import Accepted
 from inference.engines import ModelCard

@@ -12,12 +12,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from gateway.auth.identity import Principal
-from gateway.bodies import TooManyFiles
 from gateway.desk import Desk
 from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest
 from gateway.exchange import ImageRequest
-from gateway.labelling import LabelFields
+from gateway.intake.bodies import TooManyFiles
+from gateway.stations.labelling import LabelFields
 from gateway.wishes import Wish
 from inference.engines import MAX_REFERENCES, ModelCard
 from policies.policy import TOLERANCES

@@ -17,7 +17,7 @@ from policies.evaluate import evaluate
 from policies.findings import UNANSWERED, Category, Fact, Finding, Stage
 from policies.policy import Policy
 from policies.verdicts import Decision, Verdict
-from provenance.encoding import decode
+from provenance.files.encoding import decode
 
 MODERATION_MODEL = "fluxgate-moderation-1"
 MAX_INPUTS = 32

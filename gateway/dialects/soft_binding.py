@@ -24,15 +24,15 @@ from gateway.dialects.described import binary
 from gateway.dialects.dialect import speaking
 from gateway.dialects.soft_binding_answers import ANSWERS, SoftBindingError
 from gateway.errors import BadRequest, NotFound
-from gateway.intake import FILES, public
+from gateway.intake.admission import FILES, public
 from gateway.problems import Problem
 from gateway.store.database import reading
 from gateway.store.schema import images
-from provenance.encoding import MEDIA_TYPES
+from provenance.credentials.store import active_manifest
 from provenance.errors import LedgerUnavailable
-from provenance.fingerprint import PDQ_ALGORITHM
+from provenance.files.encoding import MEDIA_TYPES
 from provenance.log.receipts import Receipt, ReceiptInvalid, verify_receipt
-from provenance.manifest_store import active_manifest
+from provenance.looks.fingerprint import PDQ_ALGORITHM
 from provenance.payload import MARK_BYTES
 from provenance.standings import Standing
 

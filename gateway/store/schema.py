@@ -126,7 +126,7 @@ uploads = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# What was refused to whom, as keyed sketches (gateway/retries.py).
+# What was refused to whom, as keyed sketches (gateway/retries/counting.py).
 refused_prompts = Table(
     "refused_prompts",
     metadata,
@@ -146,7 +146,7 @@ refused_prompts = Table(
     Index("refused_prompts_by_key", "key_subject", "at"),
 )
 
-# What callers were told of decisions that stopped something (gateway/decisions.py).
+# What callers were told of decisions that stopped something (gateway/store/decisions.py).
 decisions = Table(
     "decisions",
     metadata,
@@ -158,7 +158,7 @@ decisions = Table(
 )
 
 # How many subjects of moderation calls were not stopped, until the hour is over and in the log
-# (gateway/moderation_log.py).
+# (gateway/stations/moderation_log.py).
 moderation_totals = Table(
     "moderation_totals",
     metadata,

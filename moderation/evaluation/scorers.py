@@ -9,7 +9,7 @@ import numpy
 
 from moderation.classifiers import PromptClassifier
 from moderation.evaluation.figures import Scores
-from moderation.prompt_folding import fold
+from moderation.text.folding import fold
 from policies.findings import UNANSWERED, Fact
 
 

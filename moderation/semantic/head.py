@@ -111,5 +111,5 @@ def load_head(folder: Path) -> Head:
             str(card["version"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        remedy = f"Restore {CARD} and {ONNX}, or train them: python -m moderation.semantic.train --help"
+        remedy = f"Restore {CARD} and {ONNX}, or train them: python -m moderation.semantic.training.train --help"
         raise PartUnusable("semantic", "weights", f"cannot be read ({type(error).__name__})", remedy) from error

@@ -17,7 +17,7 @@ import numpy.typing
 from tokenizers import Tokenizer
 
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import fold
+from moderation.text.folding import fold
 
 Floats = numpy.typing.NDArray[numpy.float32]
 Ids = numpy.typing.NDArray[numpy.int64]

@@ -6,8 +6,8 @@ from typing import Final
 
 from PIL import ExifTags, Image
 
-from provenance.encoding import MEDIA_TYPES
-from provenance.headers import text_behind_pixels
+from provenance.files.encoding import MEDIA_TYPES
+from provenance.files.headers import text_behind_pixels
 
 MAX_BYTES: Final = 1024 * 1024
 """What is longer is not looked into; labels are a few hundred bytes, and Lightroom's packets stay below this."""

@@ -6,7 +6,7 @@ It is written before signing, so the signature covers it. What stands in it, `pr
 from xml.sax.saxutils import escape
 
 from provenance.claims import Claim
-from provenance.headers import png_chunk
+from provenance.files.headers import png_chunk
 from provenance.labels.profiles import BAGS, NAMESPACES, PROPERTIES, fields_of
 
 _XMP_JPEG = b"http://ns.adobe.com/xap/1.0/\x00"  # XMP specification part 3, 1.1.3

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, features
 
 from provenance.claims import Operation, VisibleLabel
-from provenance.watermarkers import Pixels
+from provenance.marks.watermarkers import Pixels
 
 TEXT_HEIGHT: Final = 0.05
 """Least height of the text by the shortest side of the picture (GB 45438-2025, 5.3)."""

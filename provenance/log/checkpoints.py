@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from provenance.errors import ProvenanceError
-from provenance.key_files import is_encrypted, key_pem, parse_key, write_secret
+from provenance.signing.key_files import is_encrypted, key_pem, parse_key, write_secret
 
 ED25519 = b"\x01"  # signature type of signed-note
 MAX_SIGNATURES = 64  # verifiers must accept at least 16

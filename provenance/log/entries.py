@@ -32,11 +32,11 @@ class EntryInvalid(ProvenanceError):
 
 class Outcome(StrEnum):
     """How a request ended. Not of requests: `ERASED` says that the openings of entry `about` were deleted, `REVOKED`
-    that a signing certificate is not to be relied on (`provenance/revocations.py`), `LIFTED` that the suspension which
-    decision `about` led to was ended by a person, `ENDED` that it ran out or that its refusal counts no longer, and
-    how many requests were turned away meanwhile (`turned_away`), `MEASURED` that a report on the screening was made
-    (`files`), `MODERATED` that a moderation call would have been stopped as a request, or, with `passed`, how many
-    subjects of one key's calls were not."""
+    that a signing certificate is not to be relied on (`provenance/credentials/revocations.py`), `LIFTED` that the
+    suspension which decision `about` led to was ended by a person, `ENDED` that it ran out or that its refusal counts
+    no longer, and how many requests were turned away meanwhile (`turned_away`), `MEASURED` that a report on the
+    screening was made (`files`), `MODERATED` that a moderation call would have been stopped as a request, or, with
+    `passed`, how many subjects of one key's calls were not."""
 
     DELIVERED = "delivered"
     HELD = "held"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from provenance.watermarkers import Pixels
+from provenance.marks.watermarkers import Pixels
 
 Apply = Callable[[Pixels, np.random.Generator], Pixels]
 

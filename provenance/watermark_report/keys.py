@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from provenance.errors import MarkUnreadable
-from provenance.tile_watermark import TileKey, TileWatermark
+from provenance.marks.tile_watermark import TileKey, TileWatermark
+from provenance.marks.watermarkers import Pixels
 from provenance.watermark_report.attacks import ATTACKS, Attack
 from provenance.watermark_report.measuring import MARK
 from provenance.watermark_report.pictures import Picture
-from provenance.watermarkers import Pixels
 
 COUNTS = (1, 10, 100)
 _POOL_KEYS = 10

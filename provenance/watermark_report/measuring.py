@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from provenance.errors import MarkUnreadable
+from provenance.marks.watermarkers import Watermarker
 from provenance.watermark_report.attacks import Attack
 from provenance.watermark_report.pictures import Picture
 from provenance.watermark_report.statistics import flat_rms, psnr_db, ssim
-from provenance.watermarkers import Watermarker
 
 MARK = bytes.fromhex("f1a9c0de5eed0042")
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from provenance.watermarkers import Pixels
+from provenance.marks.watermarkers import Pixels
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

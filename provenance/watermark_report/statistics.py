@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from provenance.watermarkers import Pixels
+from provenance.marks.watermarkers import Pixels
 
 
 def wilson(right: int, total: int, deviations: float = 1.96) -> tuple[float, float]:

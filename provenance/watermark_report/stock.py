@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from imwatermark import WatermarkDecoder, WatermarkEncoder
 
+from provenance.marks.watermarkers import Detection, Pixels
 from provenance.payload import MARK_BYTES
-from provenance.watermarkers import Detection, Pixels
 
 
 class StockWatermark:

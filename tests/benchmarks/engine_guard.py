@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 
-from gateway import torchvision_ops
+from gateway.parts import torchvision_ops
 
 torchvision_ops.install()
 
@@ -23,7 +23,7 @@ import torch
 
 from inference.demo import WEIGHTS
 from inference.engines import RenderOrder
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 
 LIMIT = 1.05
 

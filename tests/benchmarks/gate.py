@@ -100,7 +100,7 @@ def serve(what: str, folder: Path, policy: str) -> None:
         _serve_echo()
         return
     sys.path.append(str(folder / "site"))
-    from gateway.server import serve as serve_gateway
+    from gateway.serving.server import serve as serve_gateway
     from gateway.settings import load_settings
 
     plenty = 1_000_000_000
@@ -125,7 +125,7 @@ def _serve_echo() -> None:
     from fastapi import FastAPI, Response
     from pydantic import BaseModel
 
-    from gateway.server import bind
+    from gateway.serving.server import bind
 
     class Body(BaseModel):
         prompt: str
@@ -268,7 +268,7 @@ def main() -> None:
         (described / "METADATA").write_text("Metadata-Version: 2.1\nName: gate-stub\nVersion: 1\n")
         (described / "entry_points.txt").write_text(_STUB)
         from gateway.auth.key_store import KeyStore
-        from gateway.data_folder import open_data_folder
+        from gateway.store.data_folder import open_data_folder
 
         opened = open_data_folder(folder / "data")
         key = KeyStore(opened.engine, opened.pepper).create("bench")[1]

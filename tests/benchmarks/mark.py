@@ -13,7 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from provenance.tile_watermark import TileWatermark
+from provenance.marks.tile_watermark import TileWatermark
 from provenance.watermark_report.attacks import ATTACKS
 from provenance.watermark_report.stock import StockWatermark
 from tests.benchmarks.interleaved import interleave

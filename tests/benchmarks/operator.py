@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from moderation.pdq import pdq
-from provenance.certificates import make_development_ca, make_leaf
+from moderation.known_pictures.pdq import pdq
 from provenance.claims import Claim, MediaType, content_id
-from provenance.reading import ManifestReader
+from provenance.credentials.reading import ManifestReader
+from provenance.marks.tile_watermark import TileWatermark
 from provenance.sealing import SealingParts
-from provenance.signing import LocalSigner, ManifestSigner
-from provenance.tile_watermark import TileWatermark
+from provenance.signing.certificates import make_development_ca, make_leaf
+from provenance.signing.local import LocalSigner, ManifestSigner
 
 MARK = bytes.fromhex("0123456789abcdef")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from gateway import torchvision_ops
+from gateway.parts import torchvision_ops
 
 torchvision_ops.install()
 
@@ -24,12 +24,12 @@ from transformers import AutoModel, AutoTokenizer  # noqa: E402  needs the opera
 
 from gateway.settings import Settings  # noqa: E402
 from gateway.wiring import screening_of  # noqa: E402
-from moderation.prompt_folding import fold  # noqa: E402
 from moderation.prompt_semantic import SHIPPED, SemanticPart  # noqa: E402
-from moderation.semantic import corpus, written  # noqa: E402
 from moderation.semantic.head import REFERENCE, load_head  # noqa: E402
-from moderation.semantic.reference import read_reference  # noqa: E402
 from moderation.semantic.tokens import MINILM, Tokens  # noqa: E402
+from moderation.semantic.training import corpus, written  # noqa: E402
+from moderation.semantic.training.reference import read_reference  # noqa: E402
+from moderation.text.folding import fold  # noqa: E402
 from policies.loading import load_policy  # noqa: E402
 from tests.benchmarks.interleaved import interleave  # noqa: E402
 

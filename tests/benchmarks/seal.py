@@ -26,10 +26,10 @@ import pdqhash
 from imwatermark import WatermarkEncoder
 from PIL import Image
 
-from provenance.manifest import definition
+from provenance.credentials.manifest import definition
+from provenance.marks.watermarkers import Pixels
 from provenance.payload import protect
 from provenance.sealing import seal
-from provenance.watermarkers import Pixels
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import interleave
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import cv2
 
-from provenance.encoding import encode
+from provenance.credentials.manifest import definition
+from provenance.files.encoding import encode
 from provenance.labels import attach, packet
-from provenance.manifest import definition
+from provenance.marks.watermarkers import Pixels
 from provenance.sealing import SealingParts, seal
-from provenance.watermarkers import Pixels
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import interleave
 from tests.benchmarks.seal import photograph

@@ -36,16 +36,16 @@ import pdqhash
 from imwatermark import WatermarkDecoder
 from PIL import Image
 
-from moderation.pdq import pdq
-from provenance.encoding import MEDIA_TYPES, decode_own
-from provenance.library_watermark import LibraryWatermark
-from provenance.manifest import definition
+from moderation.known_pictures.pdq import pdq
+from provenance.credentials.manifest import definition
+from provenance.files.encoding import MEDIA_TYPES, decode_own
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.watermarkers import Pixels
 from provenance.reports import KnownImage
 from provenance.sealing import seal
-from provenance.signing import ManifestSigner
+from provenance.signing.local import ManifestSigner
 from provenance.tracing import Lookups
 from provenance.verification import VerifyingParts, verify
-from provenance.watermarkers import Pixels
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import Timing, interleave
 from tests.benchmarks.seal import photograph

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from tests.walk import switched_parts
 from tests.walk.house import walk_settings
 from tests.walk.server_process import serving

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from gateway.wording import RECOGNISED
 from tests.conformance.hosted_sample import SAMPLE, generate
 from tests.walk import switched_parts

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from gateway.wording import wording
 from tests.walk import switched_parts
 from tests.walk.house import HARMLESS

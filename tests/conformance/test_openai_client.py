@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from tests.walk import switched_parts
 from tests.walk.house import HARMLESS, SIZE
 from tests.walk.server_process import Server, serving

@@ -15,7 +15,7 @@ os.environ.update(ENCYPHER_C2PA_TELEMETRY="off", ENCYPHER_C2PA_ONLINE="off", ENC
 import pytest
 
 from provenance.claims import Claim, Detached, MediaType, Region, SealedImage, Source, VisibleLabel
-from provenance.ingredients import IngredientTrial
+from provenance.credentials.ingredients import IngredientTrial
 from provenance.sealing import seal
 from tests.provenance.broken_credentials import holding
 from tests.provenance.formats import every_format
@@ -46,7 +46,7 @@ def parent(gateway: Gateway) -> Source:
 
 
 def claims(media_type: MediaType, parent: Source, broken: Source) -> dict[str, Claim]:
-    """One of every kind of manifest that `provenance/manifest.py` writes."""
+    """One of every kind of manifest that `provenance/credentials/manifest.py` writes."""
     return {
         "generated": make_claim(media_type),
         "with references": make_claim(media_type, references=(parent, broken)),

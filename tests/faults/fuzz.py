@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from provenance.claims import Source
-from provenance.encoding import encode
+from provenance.files.encoding import encode
+from provenance.marks.tile_watermark import TileWatermark
 from provenance.sealing import SealingParts, seal
-from provenance.tile_watermark import TileWatermark
 from tests.faults.fuzzed import TILE_KEY
 from tests.provenance.forgeries import referring
 from tests.provenance.formats import FORMATS

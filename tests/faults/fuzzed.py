@@ -16,13 +16,13 @@ from pathlib import Path
 
 import cv2
 
-from moderation.pdq import pdq
-from provenance.encoding import Limits
-from provenance.library_watermark import LibraryWatermark
-from provenance.reading import ManifestReader
+from moderation.known_pictures.pdq import pdq
+from provenance.credentials.reading import ManifestReader
+from provenance.files.encoding import Limits
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.tile_watermark import TileWatermark
 from provenance.reports import KnownImage
 from provenance.standings import Standing
-from provenance.tile_watermark import TileWatermark
 from provenance.tracing import Lookups
 from provenance.verification import VerifyingParts, verify
 from tests.faults.mutations import mutate

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provenance.encoding import encode
-from provenance.headers import png_chunk
+from provenance.files.encoding import encode
+from provenance.files.headers import png_chunk
 from tests.provenance.pictures import make_picture
 
 MOST_MIB = 200
@@ -23,9 +23,9 @@ MOST_MIB = 200
 VERIFY = """
 import json, resource, sys, time
 from pathlib import Path
-from moderation.pdq import pdq
-from provenance.library_watermark import LibraryWatermark
-from provenance.reading import ManifestReader
+from moderation.known_pictures.pdq import pdq
+from provenance.marks.library import LibraryWatermark
+from provenance.credentials.reading import ManifestReader
 from provenance.verification import VerifyingParts, verify
 parts = VerifyingParts(ManifestReader(""), (LibraryWatermark(LibraryWatermark.Options()),), pdq)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

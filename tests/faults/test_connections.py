@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from gateway.server import bind, server_config
+from gateway.serving.server import bind, server_config
 from gateway.settings import Settings, load_settings
 
 QUICK = {"header_timeout_seconds": 0.4, "body_timeout_seconds": 0.4, "idle_timeout_seconds": 0.4}

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from tests.faults.test_killed_servers import QUICK_LEASE, slow
 from tests.walk import independent, switched_parts
 from tests.walk.house import HARMLESS, SIZE

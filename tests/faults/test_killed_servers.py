@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import open_data_folder
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from provenance.log.fsck import fsck
 from tests.walk import independent, switched_parts
 from tests.walk.house import HARMLESS, SIZE

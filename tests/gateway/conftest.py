@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.data_folder import DataFolder, open_data_folder
-from gateway.provisioning import log_signer
-from gateway.signers import CurrentSigner
+from gateway.signing.provisioning import log_signer
+from gateway.signing.signers import CurrentSigner
+from gateway.store.data_folder import DataFolder, open_data_folder
 from provenance.log.ledger import Ledger
 from tests.gateway.signing import Clock
 

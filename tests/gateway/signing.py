@@ -6,13 +6,13 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from gateway.commands.certificate import certificate_app
-from gateway.data_folder import DataFolder
-from gateway.signers import CurrentSigner
-from provenance.certificates import LEAF_DAYS, make_development_ca, make_leaf
-from provenance.encoding import encode
-from provenance.manifest import definition
-from provenance.reading import ManifestReader
-from provenance.signing import SignsManifests
+from gateway.signing.signers import CurrentSigner
+from gateway.store.data_folder import DataFolder
+from provenance.credentials.manifest import definition
+from provenance.credentials.reading import ManifestReader
+from provenance.files.encoding import encode
+from provenance.signing.certificates import LEAF_DAYS, make_development_ca, make_leaf
+from provenance.signing.local import SignsManifests
 from tests.provenance.operators import make_claim
 from tests.provenance.pictures import make_picture
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from gateway.data_folder import DataFolder, open_data_folder
 from gateway.parts import BootError
-from gateway.provisioning import log_signer
-from gateway.signers import CurrentSigner
-from gateway.verifying_records import Revocations
-from provenance.certificates import load_chain
+from gateway.signing.provisioning import log_signer
+from gateway.signing.signers import CurrentSigner
+from gateway.store.data_folder import DataFolder, open_data_folder
+from gateway.verifying.records import Revocations
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.log.ledger import Ledger
+from provenance.signing.certificates import load_chain
 from tests.gateway.signing import Clock, OtherCA, run, running, serial_of, signed_by
 
 PASSPHRASE = b"correct horse battery staple"

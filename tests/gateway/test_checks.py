@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from gateway.checking import CheckerSetup
-from gateway.checks import Checks, checker_setup
 from gateway.errors import CheckFailed, CheckTooCostly, ServerBusy
 from gateway.settings import Settings, VerifyOptions
-from provenance.encoding import encode
+from gateway.verifying.checking import CheckerSetup
+from gateway.verifying.checks import Checks, checker_setup
+from provenance.files.encoding import encode
 from provenance.reports import KnownImage
 from tests.provenance.pictures import make_picture
 
 PART = '''
 import os, time
 from pathlib import Path
-from provenance.watermarkers import UnsafeUnmarked
+from provenance.marks.watermarkers import UnsafeUnmarked
 
 class Misbehaving(UnsafeUnmarked):
     """Does what the picture's first pixel says; all others are found to carry no mark."""
@@ -211,11 +211,11 @@ def test_one_process_serves_many_checks_and_then_rests(checks: Checks, monkeypat
     first = processes_of(checks)
     checked(checks, saying(9))
     assert processes_of(checks) == first
-    monkeypatch.setattr("gateway.checks._CHECKS_EACH", 1)
+    monkeypatch.setattr("gateway.verifying.checks._CHECKS_EACH", 1)
     checked(checks, saying(9))
     assert processes_of(checks) == []
-    monkeypatch.setattr("gateway.checks._CHECKS_EACH", 100)
-    monkeypatch.setattr("gateway.checks._IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.verifying.checks._CHECKS_EACH", 100)
+    monkeypatch.setattr("gateway.verifying.checks._IDLE_SECONDS", 0.1)
 
     async def rested() -> None:
         await checks.verify(saying(9))

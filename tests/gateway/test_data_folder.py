@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.data_folder import open_data_folder
-from gateway.provisioning import open_ledger, signing_files
-from gateway.records import utc_now
+from gateway.signing.provisioning import open_ledger, signing_files
+from gateway.stations.records import utc_now
 from gateway.store.blobs import Blobs
+from gateway.store.data_folder import open_data_folder
 
 
 @pytest.fixture(autouse=True)

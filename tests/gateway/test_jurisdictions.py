@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app as command_line
-from gateway.labelling import Labelling
 from gateway.parts import BootError
-from gateway.rulebook import EVERYBODY, Rulebook, rulebook, stacked
 from gateway.settings import Settings, load_settings
+from gateway.stations.labelling import Labelling
+from gateway.stations.rulebook import EVERYBODY, Rulebook, rulebook, stacked
 from gateway.wiring import labelling_of
 from policies.comparison import differences
 from policies.errors import PolicyError

@@ -11,7 +11,7 @@ from gateway.auth.api_keys import ApiKeys
 from gateway.auth.identity import Assurance, NotAuthenticated, Scope
 from gateway.auth.key_store import KeyStore
 from gateway.commands.keys import keys_app
-from gateway.data_folder import open_data_folder
+from gateway.store.data_folder import open_data_folder
 
 
 @pytest.fixture

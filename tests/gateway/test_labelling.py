@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.exchange import ImageRequest
-from gateway.labelling import Labelling
 from gateway.parts import BootError
-from gateway.rulebook import rulebook
 from gateway.settings import SettingsError, load_settings
+from gateway.stations.labelling import Labelling
+from gateway.stations.rulebook import rulebook
 from gateway.wiring import labelling_of
 from policies.loading import load_policy
 from provenance.claims import LabelStyle

@@ -9,13 +9,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, MetaData, Table
 
-from gateway.looks import Looks
-from gateway.pictures import Pictures
+from gateway.stations.pictures import Pictures
 from gateway.store import database
 from gateway.store.blobs import Blobs
-from moderation.pdq import pdq
-from provenance.landmarks import landmarks
-from provenance.watermarkers import Pixels
+from gateway.verifying.looks import Looks
+from moderation.known_pictures.pdq import pdq
+from provenance.looks.landmarks import landmarks
+from provenance.marks.watermarkers import Pixels
 
 
 def squares(seed: int) -> Pixels:

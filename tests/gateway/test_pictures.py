@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.exchange import StoredImage
-from gateway.pictures import Pictures
+from gateway.stations.pictures import Pictures
 from gateway.store.blobs import BlobMissing, Blobs, BlobsUnavailable
 from provenance.claims import SealedImage
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.prompt_sketch import SKETCH_BYTES, likeness, sketch
+from gateway.retries.sketches import SKETCH_BYTES, likeness, sketch
 
 KEY = bytes(32)
 ASKED = "a detailed plan of the old lighthouse at night, with a red boat in front of it"

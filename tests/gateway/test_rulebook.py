@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.parts import BootError
-from gateway.rulebook import Rulebook, rulebook
 from gateway.settings import SettingsError, load_settings
+from gateway.stations.rulebook import Rulebook, rulebook
 from policies.loading import load_policy
 from policies.policy import TOLERANCES
 from tests.policies.house_policy import POLICY, WORDS, write_policy

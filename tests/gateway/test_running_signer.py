@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.data_folder import DataFolder
 from gateway.parts import BootError
-from gateway.provisioning import RENEW_BEFORE
-from gateway.signers import CurrentSigner, describe_certificate, organisations
-from moderation.pdq import pdq
-from provenance.certificates import LEAF_DAYS, load_chain
+from gateway.signing.provisioning import RENEW_BEFORE
+from gateway.signing.signers import CurrentSigner, describe_certificate, organisations
+from gateway.store.data_folder import DataFolder
+from moderation.known_pictures.pdq import pdq
+from provenance.credentials.reading import CredentialState, ManifestReader
 from provenance.errors import SigningFailed
-from provenance.reading import CredentialState, ManifestReader
-from provenance.signing import LocalSigner, ManifestSigner
+from provenance.signing.certificates import LEAF_DAYS, load_chain
+from provenance.signing.local import LocalSigner, ManifestSigner
 from provenance.standings import Standing
 from provenance.verification import VerifyingParts, verify
 from tests.gateway.signing import Clock, OtherCA, run, running, serial_of, signed_by

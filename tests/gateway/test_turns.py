@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.turns import Turn, Turns, has_room, most_at_once
+from gateway.limits.turns import Turn, Turns, has_room, most_at_once
 
 
 def test_keys_of_a_tenant_take_turns_and_other_tenants_do_not_wait_for_them() -> None:

@@ -151,7 +151,7 @@ def test_a_check_that_breaks_says_nothing_about_the_picture(
     def breaks(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr("gateway.verifying.verify", breaks)
+    monkeypatch.setattr("gateway.verifying.verifier.verify", breaks)
     result = verify(operator, tmp_path, folder / "sealed.png", "--processes", processes)
 
     assert result.exit_code == 3
@@ -197,7 +197,7 @@ def test_a_checking_process_that_is_killed_leaves_its_files_uncheckable(
 ) -> None:
     for number in range(16):
         (folder / f"{number}.png").write_bytes((folder / "sealed.png").read_bytes())
-    monkeypatch.setattr("gateway.verifying_files._begin", _dies)
+    monkeypatch.setattr("gateway.verifying.folders._begin", _dies)
 
     result = verify(operator, tmp_path, folder, "--json", "--processes", 2)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inference.engines import RenderOrder
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 from tests.inference import tiny_models
 from tests.untrained import build
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from inference.demo import WEIGHTS
-from inference.demo.evaluate import FIGURES, Artist, accuracy, draw_all, measured_scenes
-from inference.demo.matcher import find_glyphs, names_are_found
-from inference.demo.rendering import FONT
-from inference.demo.scenes import Scene, Subject
-from inference.weights import PINS, check_pins, locate, take_digest
+from inference.demo.training.evaluate import FIGURES, Artist, accuracy, draw_all, measured_scenes
+from inference.demo.training.matcher import find_glyphs, names_are_found
+from inference.demo.training.rendering import FONT
+from inference.demo.training.scenes import Scene, Subject
+from inference.flux.weights import PINS, check_pins, locate, take_digest
 
 needs_font = pytest.mark.skipif(not FONT.is_file(), reason=f"{FONT} is not installed: it is needed to judge drawings")
 
@@ -42,7 +42,7 @@ def test_equal_seeds_draw_equal_pixels_and_others_may_choose_another_ground(arti
 
 @needs_font
 def test_it_draws_a_fox_and_a_red_balloon_at_night(artist: Artist) -> None:
-    from inference.demo.glyphs import glyph_number
+    from inference.demo.training.glyphs import glyph_number
 
     fox = Subject(glyph_number("fox"), None, 2, 0, 4)
     balloon = Subject(glyph_number("balloon"), "red", 2, 4, 4)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.demo.checkpoints import load_checkpoint, save_checkpoint
-from inference.demo.rendering import FONT
+from inference.demo.training.checkpoints import load_checkpoint, save_checkpoint
+from inference.demo.training.rendering import FONT
 
 pytestmark = pytest.mark.skipif(not FONT.is_file(), reason=f"{FONT} is not installed: it is needed for training only")
 
@@ -22,11 +22,11 @@ import functools
 import sys
 from pathlib import Path
 import torch
-from gateway import torchvision_ops
+from gateway.parts import torchvision_ops
 torchvision_ops.install()
 torch.set_num_threads(1)
 torch.optim.Muon = functools.partial(torch.optim.Muon, ns_steps=1)
-from inference.demo.train_flux import train
+from inference.demo.training.train_flux import train
 train(Path(sys.argv[1]), minutes=1e6, batch_size=2, save_every=0.0, steps=10_000)
 """
 
@@ -34,9 +34,9 @@ train(Path(sys.argv[1]), minutes=1e6, batch_size=2, save_every=0.0, steps=10_000
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run whose first lessons are over after no time at all."""
-    from inference.demo import train_text
-    from inference.demo.latents import fit_code
-    from inference.demo.train_autoencoder import CODE
+    from inference.demo.training import train_text
+    from inference.demo.training.latents import fit_code
+    from inference.demo.training.train_autoencoder import CODE
 
     torch.set_num_threads(1)
     monkeypatch.setattr(torch.optim, "Muon", QUICK_MUON)
@@ -47,7 +47,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow  # the trainings of the image classifier are killed in every run
 def test_a_killed_run_goes_on_as_if_it_had_not_been(prepared: Path) -> None:
-    from inference.demo import train_flux
+    from inference.demo.training import train_flux
 
     state = prepared / train_flux.STATE
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, str(prepared)])
@@ -85,9 +85,9 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path) -> None:
 def test_any_run_ships_a_folder_that_plain_diffusers_loads(prepared: Path, tmp_path: Path) -> None:
     from diffusers import FluxPipeline
 
-    from inference.demo import train_autoencoder, train_flux
-    from inference.demo.ship import ship
-    from inference.weights import PINS, check_pins, locate, take_digest
+    from inference.demo.training import train_autoencoder, train_flux
+    from inference.demo.training.ship import ship
+    from inference.flux.weights import PINS, check_pins, locate, take_digest
 
     train_autoencoder.train(prepared, minutes=0.0, encoder_minutes=0.0)
     train_flux.train(prepared, minutes=1e6, batch_size=2, steps=1)
@@ -102,7 +102,7 @@ def test_any_run_ships_a_folder_that_plain_diffusers_loads(prepared: Path, tmp_p
 
 
 def test_any_prompt_has_tokens_and_words_of_captions_have_one_each() -> None:
-    from inference.demo.tokenizers import new_clip_tokenizer, new_t5_tokenizer
+    from inference.demo.training.tokenizers import new_clip_tokenizer, new_t5_tokenizer
 
     t5, clip = new_t5_tokenizer(), new_clip_tokenizer(1)
     assert t5.tokenize("a Fox, an apple") == ["▁a", "▁Fox", ",", "▁an", "▁apple"]

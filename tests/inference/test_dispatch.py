@@ -19,7 +19,7 @@ from inference.errors import (
     RenderTimeout,
     UnknownModel,
 )
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 
 pytestmark = pytest.mark.anyio
 

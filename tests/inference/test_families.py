@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from inference import families
 from inference.errors import WeightsError
-from inference.families import PUBLISHED, Family, is_cleared, recognise
+from inference.flux import families
+from inference.flux.families import PUBLISHED, Family, is_cleared, recognise
 
 
 @pytest.mark.parametrize("family", PUBLISHED, ids=lambda family: family.name)

@@ -23,7 +23,7 @@ from inference.errors import (
     UnknownModel,
     WeightsError,
 )
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 
 OrderFor = Callable[..., RenderOrder]
 
@@ -68,12 +68,12 @@ def test_another_order_gives_another_picture(flux: FluxEngine, order_for: OrderF
 
 SCRIPT = """
 import hashlib, sys
-from gateway import torchvision_ops
+from gateway.parts import torchvision_ops
 torchvision_ops.install()
 import torch
 torch.set_num_threads(int(sys.argv[2]))
 from inference.engines import RenderOrder
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 engine = FluxEngine(FluxEngine.Options(model=sys.argv[1], device="cpu"))
 order = RenderOrder("a red apple", engine.models[0].id, 256, 256, 4, 0.0, 99)
 rendering = engine.render(order, progress=lambda done, total: None, cancelled=lambda: False)

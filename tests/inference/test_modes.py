@@ -13,7 +13,7 @@ from inference.dispatch import Dispatcher
 from inference.engines import MAX_REFERENCES, Finish, RenderOrder, check_order
 from inference.errors import OrderRefused
 from inference.finishing import finish, recolour, resize
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 
 OrderFor = Callable[..., RenderOrder]
 

@@ -5,12 +5,12 @@ import random
 import numpy as np
 import pytest
 
-from inference.demo.captions import describe, every_word
-from inference.demo.datasets import save_dataset
-from inference.demo.glyphs import CATEGORIES, glyph_number, glyph_table
-from inference.demo.matcher import find_glyphs, names_are_found
-from inference.demo.rendering import FONT, paint
-from inference.demo.scenes import CELLS, Scene, Subject, is_pair_held_out, scenes
+from inference.demo.training.captions import describe, every_word
+from inference.demo.training.datasets import save_dataset
+from inference.demo.training.glyphs import CATEGORIES, glyph_number, glyph_table
+from inference.demo.training.matcher import find_glyphs, names_are_found
+from inference.demo.training.rendering import FONT, paint
+from inference.demo.training.scenes import CELLS, Scene, Subject, is_pair_held_out, scenes
 
 needs_font = pytest.mark.skipif(not FONT.is_file(), reason=f"{FONT} is not installed: it is needed for training only")
 

@@ -10,7 +10,7 @@ import torch
 from imwatermark import WatermarkDecoder, WatermarkEncoder
 
 from inference.engines import RenderOrder
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 from tests.untrained import build
 
 MARK = bytes.fromhex("5aa512349901fe77")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from inference.cards import SHEET, read_sheet
 from inference.errors import WeightsError
-from inference.flux_engine import FluxEngine
-from inference.weights import check_pins, locate, take_digest, write_pins
+from inference.flux.cards import SHEET, read_sheet
+from inference.flux.engine import FluxEngine
+from inference.flux.weights import check_pins, locate, take_digest, write_pins
 from tests.inference import tiny_models
 
 

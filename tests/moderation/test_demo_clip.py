@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from inference.demo import WEIGHTS
-from inference.demo.datasets import averaged
-from inference.demo.evaluate import Artist
-from inference.demo.glyphs import glyph_table
-from inference.demo.rendering import FONT, paint
-from inference.demo.scenes import scenes
-from moderation.demo_clip import train
-from moderation.demo_clip.nothing import nothing
+from inference.demo.training.datasets import averaged
+from inference.demo.training.evaluate import Artist
+from inference.demo.training.glyphs import glyph_table
+from inference.demo.training.rendering import FONT, paint
+from inference.demo.training.scenes import scenes
+from moderation.demo_clip.training import train
+from moderation.demo_clip.training.nothing import nothing
 from moderation.image_clip import Clip
 from policies.findings import Stage
 from policies.loading import load_policy

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from moderation.demo_clip import train
-from moderation.demo_clip.patches import Readout, lay_out, pooled, prepared
-from moderation.demo_clip.pictures import Scenes, Words, spoiled
+from moderation.demo_clip.training import train
+from moderation.demo_clip.training.patches import Readout, lay_out, pooled, prepared
+from moderation.demo_clip.training.pictures import Scenes, Words, spoiled
 from moderation.open_clip_models import CONFIG, new_network
 
 FOLDER = Path(train.__file__).parent

@@ -15,8 +15,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
 from gateway.commands.moderation import moderation_app
-from gateway.data_folder import open_data_folder
-from gateway.provisioning import open_ledger
+from gateway.signing.provisioning import open_ledger
+from gateway.store.data_folder import open_data_folder
 from moderation.evaluation import figures
 from moderation.evaluation.disguises import DISGUISES
 from moderation.evaluation.figures import Share
@@ -24,7 +24,7 @@ from moderation.evaluation.labelled import Labelled, UnreadableLabels, read_labe
 from moderation.evaluation.measuring import measure
 from moderation.evaluation.report import write_report
 from moderation.evaluation.scorers import ClassifierSubject, VerdictSubject
-from moderation.prompt_folding import FoldedText, fold
+from moderation.text.folding import FoldedText, fold
 from policies.findings import Finding, Stage, unanswered
 from policies.reading import SHIPPED
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from moderation.classifiers import FileClassifier
 from moderation.errors import ClassifierFailed, PartUnusable
-from moderation.image_hash_formats import READERS, Unreadable, entries_of
 from moderation.image_hash_match import PdqList
-from moderation.pdq import pdq
+from moderation.known_pictures.formats import READERS, Unreadable, entries_of
+from moderation.known_pictures.pdq import pdq
 from policies.findings import Finding, Stage
 
 SECRET = "c0ffee" * 10 + "c0ff"
@@ -243,7 +243,7 @@ def test_a_list_is_read_up_to_its_limit_and_not_beyond(tmp_path: Path, monkeypat
     page = stopncii((1, KNOWN, "Active"))
     (tmp_path / "a.json").write_text(page)
     (tmp_path / "b.json").write_text(page)
-    monkeypatch.setattr("moderation.image_hash_lists.MAX_LIST_BYTES", 2 * len(page))
+    monkeypatch.setattr("moderation.known_pictures.lists.MAX_LIST_BYTES", 2 * len(page))
     assert look(part(tmp_path)).score > 0.75
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(PartUnusable, match="bytes"):

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from moderation.classifiers import ImageClassifier, Pixels
 from moderation.errors import ClassifierFailed, PartUnusable
-from moderation.image_hash_lists import InlineList, read_list, words_of
 from moderation.image_hash_match import LOW_QUALITY_SCORE, PdqList, dihedral_hashes
+from moderation.known_pictures.lists import InlineList, read_list, words_of
 from policies import findings
 from policies.findings import Finding, Stage
 

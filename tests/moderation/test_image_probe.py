@@ -26,7 +26,7 @@ from moderation.classifiers import ImageClassifier
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.image_clip import Clip
 from moderation.image_probe import Probe
-from moderation.probe_training import _fit
+from moderation.probes.training import _fit
 from policies.evaluate import evaluate
 from policies.findings import Stage
 from policies.loading import load_policy

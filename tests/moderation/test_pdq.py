@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from moderation.pdq import dihedral_pdq, pdq
+from moderation.known_pictures.pdq import dihedral_pdq, pdq
 
 Pixels = NDArray[np.uint8]
 SIZES = (

@@ -17,10 +17,10 @@ import pytest
 
 import policies
 from moderation.classifiers import PromptClassifier
-from moderation.prompt_folding import fold
 from moderation.prompt_semantic import SHIPPED, SemanticPart
 from moderation.prompt_terms import TermsPart
 from moderation.screening import screen_prompt
+from moderation.text.folding import fold
 from policies.findings import UNANSWERED, Fact, Finding
 
 LISTS = sorted((Path(policies.__file__).parent / "data" / "terms").glob("*.toml"))

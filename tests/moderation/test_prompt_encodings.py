@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import prompt_respelling
 from moderation.evaluation.disguises import DISGUISES
-from moderation.prompt_encodings import decoded
-from moderation.prompt_folding import Signals, fold
+from moderation.text import respelling as prompt_respelling
+from moderation.text.encodings import decoded
+from moderation.text.folding import Signals, fold
 
 prompt_respelling.prepare()
 

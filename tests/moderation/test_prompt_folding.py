@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moderation import prompt_respelling
-from moderation.prompt_folding import FoldedText, Signals, fold, tokens
-from moderation.prompt_lookalikes import FOREIGN
+from moderation.text import respelling as prompt_respelling
+from moderation.text.folding import FoldedText, Signals, fold, tokens
+from moderation.text.lookalikes import FOREIGN
 
 prompt_respelling.prepare()
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=200)  # lone surrogates too

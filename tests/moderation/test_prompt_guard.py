@@ -14,8 +14,8 @@ from moderation.classifiers import PromptClassifier
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.guards.families import Family, load_families
 from moderation.local_weights import folder_digest
-from moderation.prompt_folding import fold
 from moderation.prompt_guard import GuardPart
+from moderation.text.folding import fold
 from policies.findings import Category, Stage
 from tests.moderation.tiny_guards import LIST_TEMPLATE, LLAMA_TEMPLATE, NAMING, save_guard, save_naming_guard
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from moderation.classifiers import introduced
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import fold
 from moderation.prompt_language import LanguagesPart
 from moderation.prompt_semantic import SemanticPart
 from moderation.prompt_terms import TermsPart
+from moderation.text.folding import fold
 from policies.evaluate import evaluate
 from policies.findings import Category, Finding, Stage
 from policies.loading import BUILTIN_POLICIES, load_policy

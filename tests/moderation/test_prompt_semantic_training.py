@@ -9,15 +9,15 @@ import torch
 
 from moderation.errors import PartUnusable
 from moderation.prompt_semantic import SHIPPED
-from moderation.semantic import card, corpus, fitting, measure, written
-from moderation.semantic.corpus import Text
-from moderation.semantic.fitting import Diet, Setting
+from moderation.semantic.encoder import SentenceEncoder
 from moderation.semantic.head import REFERENCE, Head, Line, load_head
-from moderation.semantic.measure import Measured
-from moderation.semantic.network import Network, start
-from moderation.semantic.reference import read_reference, write_reference
 from moderation.semantic.tokens import Tokens
-from moderation.sentence_encoder import SentenceEncoder
+from moderation.semantic.training import card, corpus, fitting, measure, written
+from moderation.semantic.training.corpus import Text
+from moderation.semantic.training.fitting import Diet, Setting
+from moderation.semantic.training.measure import Measured
+from moderation.semantic.training.network import Network, start
+from moderation.semantic.training.reference import read_reference, write_reference
 from policies.findings import OF_FILES_SENT_IN, OF_PROMPTS, Category
 
 SENTENCES = ["a cat on a mat", "a man stabbing a rival, oil painting, 8k", "how do i bake bread?", "poster " * 90]
@@ -52,7 +52,7 @@ def test_training_moves_harmful_halves_above_their_twins(tokens: Tokens, tmp_pat
 
 @pytest.mark.parametrize("attention", [False, True])
 def test_the_int8_graph_follows_the_network(attention: bool, tokens: Tokens, tmp_path: Path) -> None:
-    from moderation.semantic.export import write_onnx
+    from moderation.semantic.training.export import write_onnx
 
     network = start(tokens, attention=attention)
     write_onnx(network, tmp_path / "model.onnx")
@@ -63,7 +63,7 @@ def test_the_int8_graph_follows_the_network(attention: bool, tokens: Tokens, tmp
 
 
 def test_equal_networks_give_equal_files(tokens: Tokens, tmp_path: Path) -> None:
-    from moderation.semantic.export import write_onnx
+    from moderation.semantic.training.export import write_onnx
 
     network = start(tokens, attention=False)
     for name in ("one.onnx", "two.onnx"):

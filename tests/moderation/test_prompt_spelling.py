@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation.prompt_lexicon import english, is_frequent
-from moderation.prompt_spelling import put_right, slips
+from moderation.text.lexicon import english, is_frequent
+from moderation.text.spelling import put_right, slips
 
 RANKS = {"grenade": 1, "kitten": 2, "woman": 3, "women": 4, "house": 5}
 

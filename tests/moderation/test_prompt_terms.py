@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation.errors import PartUnusable
-from moderation.prompt_folding import fold
 from moderation.prompt_terms import TermsPart
+from moderation.text.folding import fold
 
 TABLE: dict[str, Any] = {
     "language": "en",

@@ -13,9 +13,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from moderation.errors import ClassifierFailed, PartUnusable
 from moderation.local_weights import folder_digest
-from moderation.prompt_folding import FoldedText, fold
 from moderation.prompt_transformer import TransformerPart
 from moderation.screening import SecondStage, screen_prompt
+from moderation.text.folding import FoldedText, fold
 from policies.findings import Finding, Stage
 from policies.zones import Zone
 

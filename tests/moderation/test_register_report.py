@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app as command_line
-from moderation import named_people, rights_holders
 from moderation.errors import PartUnusable
-from moderation.register_report import ReportedEntry, report
+from moderation.registers.reading import named_people, rights_holders
+from moderation.registers.report import ReportedEntry, report
 from policies.errors import PolicyError
 from policies.reading import SHIPPED
 from tests.moderation.test_registers import EXAMPLES

@@ -17,10 +17,10 @@ from PIL import Image
 
 from moderation.classifiers import ImageClassifier, PromptClassifier
 from moderation.errors import PartUnusable
-from moderation.named_people import NamedPeople
-from moderation.prompt_folding import fold
-from moderation.registers import NameIndex
-from moderation.rights_holders import ProtectedPictures, RightsHolders
+from moderation.registers.named_people import NamedPeople
+from moderation.registers.reading import NameIndex
+from moderation.registers.rights_holders import ProtectedPictures, RightsHolders
+from moderation.text.folding import fold
 from policies import findings
 from policies.evaluate import evaluate
 from policies.findings import Finding, Stage

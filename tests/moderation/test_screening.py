@@ -11,8 +11,8 @@ import pytest
 
 from moderation.classifiers import ImageClassifier, ImageTextReader, Pixels, PromptClassifier
 from moderation.lanes import CALLS_AT_ONCE
-from moderation.prompt_folding import FoldedText
 from moderation.screening import screen_image, screen_image_text, screen_prompt
+from moderation.text.folding import FoldedText
 from policies.findings import UNANSWERED, Finding, Stage
 
 SECRET = "the words of the prompt"

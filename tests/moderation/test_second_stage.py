@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gateway.screening import Screening
-from moderation.prompt_folding import FoldedText
+from gateway.stations.screening import Screening
 from moderation.screening import SecondStage, screen_image_text, screen_prompt, second_stage
+from moderation.text.folding import FoldedText
 from policies.findings import UNANSWERED, Category, Stage
 from policies.zones import Zone
 from tests.moderation.test_screening import PIXELS, Part, Reader, causes, finding

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rulebook import Rulebook
-from moderation.prompt_folding import fold
+from gateway.stations.rulebook import Rulebook
 from moderation.prompt_terms import TermsPart
+from moderation.text.folding import fold
 from policies.errors import PolicyError
 from policies.evaluate import evaluate
 from policies.findings import Category, Fact, Finding, Stage, unanswered

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from moderation.prompt_folding import fold, spellings
-from moderation.prompt_spelling import SHORTEST_OTHER, slips
 from moderation.prompt_terms import TermsPart
+from moderation.text.folding import fold, spellings
+from moderation.text.spelling import SHORTEST_OTHER, slips
 from policies.findings import OF_FILES_SENT_IN, OF_PROMPTS, Category
 from policies.policy import FLOOR_CATEGORIES
 from policies.reading import SHIPPED

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.rulebook import Rulebook
+from gateway.stations.rulebook import Rulebook
 from policies.errors import PolicyError
 from policies.evaluate import evaluate
 from policies.findings import Finding, Stage

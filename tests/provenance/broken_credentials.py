@@ -7,9 +7,9 @@ from collections.abc import Callable
 from PIL import Image, TiffImagePlugin
 
 from provenance.claims import MediaType
-from provenance.encoding import encode
-from provenance.headers import png_chunk
-from provenance.watermarkers import Pixels
+from provenance.files.encoding import encode
+from provenance.files.headers import png_chunk
+from provenance.marks.watermarkers import Pixels
 from tests.provenance.pictures import make_picture
 
 _UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.4, A.5.1

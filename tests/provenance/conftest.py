@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from provenance.claims import MediaType, SealedImage
+from provenance.marks.watermarkers import Pixels
 from provenance.sealing import seal
-from provenance.watermarkers import Pixels
 from tests.provenance.operators import Gateway, make_claim, make_gateway
 from tests.provenance.pictures import make_picture
 

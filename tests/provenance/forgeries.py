@@ -9,9 +9,9 @@ import c2pa
 import cbor2
 
 from provenance.claims import MediaType
-from provenance.headers import png_chunk
-from provenance.manifest import definition
-from provenance.signing import LocalSigner
+from provenance.credentials.manifest import definition
+from provenance.files.headers import png_chunk
+from provenance.signing.local import LocalSigner
 from tests.provenance.anatomy import Box, boxes, store_of
 from tests.provenance.operators import make_claim
 

@@ -7,8 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from provenance.certificates import CLAIM_SIGNING, chain_pem
-from provenance.key_files import key_pem, write_secret
+from provenance.signing.certificates import CLAIM_SIGNING, chain_pem
+from provenance.signing.key_files import key_pem, write_secret
 from tests.provenance.operators import Gateway
 
 GOOD = [CLAIM_SIGNING, ExtendedKeyUsageOID.EMAIL_PROTECTION]

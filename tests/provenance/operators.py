@@ -4,19 +4,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from moderation.pdq import pdq
-from provenance.certificates import make_development_ca, make_leaf
+from moderation.known_pictures.pdq import pdq
 from provenance.claims import Claim, MediaType, SealedImage, content_id
-from provenance.encoding import decode_own
-from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
-from provenance.library_watermark import LibraryWatermark
-from provenance.reading import ManifestReader
+from provenance.credentials.reading import ManifestReader
+from provenance.files.encoding import decode_own
+from provenance.looks.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.watermarkers import Pixels
 from provenance.reports import KnownImage
 from provenance.sealing import SealingParts
-from provenance.signing import LocalSigner, ManifestSigner
+from provenance.signing.certificates import make_development_ca, make_leaf
+from provenance.signing.local import LocalSigner, ManifestSigner
 from provenance.tracing import Lookups
 from provenance.verification import VerifyingParts
-from provenance.watermarkers import Pixels
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MARK = bytes.fromhex("0123456789abcdef")

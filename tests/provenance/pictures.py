@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from provenance.watermarkers import Pixels
+from provenance.marks.watermarkers import Pixels
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "shared" / "data" / "photos"
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from provenance.change_map import ChangeMap, RegionKind
 from provenance.claims import SealedImage
-from provenance.encoding import Limits, decode
+from provenance.files.encoding import Limits, decode
+from provenance.looks.change_map import ChangeMap, RegionKind
+from provenance.marks.tile_watermark import TileWatermark
 from provenance.sealing import seal
 from provenance.standings import Standing
-from provenance.tile_watermark import TileWatermark
 from provenance.verification import VerifyingParts, verify
 from tests.provenance.anatomy import store_of
 from tests.provenance.forgeries import png_chunk

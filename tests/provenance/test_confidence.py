@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.verifying import to_dict
-from moderation.pdq import pdq
+from gateway.verifying.verifier import to_dict
+from moderation.known_pictures.pdq import pdq
 from provenance import confidence
 from provenance.claims import SealedImage
-from provenance.encoding import decode_own, encode
-from provenance.likeness import Change, likeness
-from provenance.reading import NOT_PRESENT
+from provenance.credentials.reading import NOT_PRESENT
+from provenance.files.encoding import decode_own, encode
+from provenance.looks.likeness import Change, likeness
+from provenance.marks.tile_watermark import TileKey, TileWatermark
+from provenance.marks.watermarkers import Detection, Pixels
 from provenance.reports import KnownImage, RecordMatch, Verification
 from provenance.sealing import seal
-from provenance.tile_watermark import TileKey, TileWatermark
 from provenance.verification import verify
-from provenance.watermarkers import Detection, Pixels
 from tests.provenance.operators import Gateway, make_claim, record_of
 from tests.provenance.pictures import make_picture, photographs
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from provenance.claims import SealedImage
-from provenance.encoding import Limits, decode
+from provenance.files.encoding import Limits, decode
+from provenance.marks.watermarkers import Detection, Pixels
 from provenance.sealing import seal
 from provenance.standings import Standing
 from provenance.verification import verify
-from provenance.watermarkers import Detection, Pixels
 from tests.provenance.operators import Gateway, make_claim, record_of
 from tests.provenance.pictures import jpeg, make_photo_like
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from provenance.claims import MediaType
-from provenance.encoding import decode_own
 from provenance.errors import MarkUnreadable
-from provenance.library_watermark import LibraryWatermark
-from provenance.marking import mark_and_encode
+from provenance.files.encoding import decode_own
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.marking import mark_and_encode
+from provenance.marks.tile_watermark import TileWatermark
+from provenance.marks.watermarkers import Detection, Pixels, Watermarker
 from provenance.sealing import SealingParts, seal
-from provenance.tile_watermark import TileWatermark
-from provenance.watermarkers import Detection, Pixels, Watermarker
 from tests.provenance.formats import every_format
 from tests.provenance.operators import MARK, Gateway, make_claim
 from tests.provenance.pictures import make_picture

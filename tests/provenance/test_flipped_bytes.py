@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from provenance.claims import MediaType, SealedImage
-from provenance.reading import UNSIGNED_CHANGED, CredentialState
+from provenance.credentials.reading import UNSIGNED_CHANGED, CredentialState
 from provenance.sealing import seal
 from provenance.standings import Standing
 from provenance.verification import verify

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gateway.credentials import Credentials
+from gateway.stations.credentials import Credentials
 from provenance.claims import MediaType, Source
-from provenance.embedded import manifest_store
-from provenance.reading import CredentialState, ManifestReader
+from provenance.credentials.reading import CredentialState, ManifestReader
+from provenance.files.embedded import manifest_store
 from provenance.sealing import seal
 from provenance.standings import Standing
 from provenance.verification import verify

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from imwatermark import WatermarkEncoder
 from pydantic import ValidationError
 
-from provenance import foreign_marks
-from provenance.foreign_marks import LARGEST_CHANCE, REFERENCE, InvisibleWatermarks, KnownPayload, chance
-from provenance.library_watermark import LibraryWatermark
+from provenance.marks import foreign as foreign_marks
+from provenance.marks.foreign import LARGEST_CHANCE, REFERENCE, InvisibleWatermarks, KnownPayload, chance
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.watermarkers import Pixels
 from provenance.standings import Standing
 from provenance.verification import VerifyingParts, verify
-from provenance.watermarkers import Pixels
 from tests.provenance.operators import MARK, Gateway
 from tests.provenance.pictures import make_picture, photographs, reencoded_as_jpeg
 
@@ -140,7 +140,7 @@ def test_pictures_that_are_too_small_carry_none(shape: tuple[int, int]) -> None:
 
 
 def test_a_picture_of_another_generator_is_called_foreign_and_not_ours(gateway: Gateway) -> None:
-    from provenance.encoding import encode
+    from provenance.files.encoding import encode
 
     copy = marked(make_picture(), REFERENCE[0].bits.tolist(), "dwtDct", floats=True)
     plain = gateway.verifying()

@@ -3,7 +3,7 @@
 import pytest
 
 from provenance.claims import SealedImage, Source
-from provenance.reading import UNSIGNED_CHANGED
+from provenance.credentials.reading import UNSIGNED_CHANGED
 from provenance.sealing import seal
 from provenance.standings import Standing
 from provenance.verification import verify

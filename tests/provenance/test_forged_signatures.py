@@ -12,11 +12,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from provenance.claims import MediaType, SealedImage
-from provenance.embedded import manifest_store
-from provenance.encoding import encode
-from provenance.reading import UNSIGNED_CHANGED, CredentialState
+from provenance.credentials.reading import UNSIGNED_CHANGED, CredentialState
+from provenance.files.embedded import manifest_store
+from provenance.files.encoding import encode
 from provenance.sealing import seal
-from provenance.signing import LocalSigner
+from provenance.signing.local import LocalSigner
 from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.anatomy import boxes

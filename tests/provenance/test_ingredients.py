@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from provenance.claims import MediaType, SealedImage, Source
-from provenance.encoding import encode
-from provenance.headers import read_header
-from provenance.ingredients import MOST_STORE_BYTES, IngredientTrial
-from provenance.reading import CredentialState
+from provenance.credentials.ingredients import MOST_STORE_BYTES, IngredientTrial
+from provenance.credentials.reading import CredentialState
+from provenance.files.encoding import encode
+from provenance.files.headers import read_header
 from provenance.sealing import seal
 from provenance.standings import Standing
 from provenance.verification import verify

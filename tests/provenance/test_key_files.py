@@ -7,7 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from provenance.errors import CertificateProblem
-from provenance.key_files import (
+from provenance.log.checkpoints import CheckpointSigner, LogKeyInvalid, verify_checkpoint
+from provenance.signing.key_files import (
     is_encrypted,
     key_pem,
     load_key,
@@ -16,8 +17,7 @@ from provenance.key_files import (
     replace_secret,
     write_secret,
 )
-from provenance.log.checkpoints import CheckpointSigner, LogKeyInvalid, verify_checkpoint
-from provenance.signing import LocalSigner
+from provenance.signing.local import LocalSigner
 from tests.provenance.operators import Gateway
 
 PASSPHRASE = b"correct horse battery staple"

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
 from provenance.claims import LabelProfile, MediaType, Source
-from provenance.encoding import encode
+from provenance.credentials.reading import CredentialState
 from provenance.errors import ReadBackFailed
-from provenance.headers import png_chunk
+from provenance.files.encoding import encode
+from provenance.files.headers import png_chunk
 from provenance.labels import Labels, attach, embedded, packet, read_labels
 from provenance.labels.embedded import MAX_BYTES, Embedded
 from provenance.labels.profiles import PROFILES, fields_of
-from provenance.reading import CredentialState
 from provenance.reports import about_labels
 from provenance.sealing import seal
 from provenance.verification import verify

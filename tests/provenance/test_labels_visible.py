@@ -14,10 +14,10 @@ from provenance.claims import Corner, Operation, VisibleLabel
 from provenance.errors import SealError
 from provenance.labels import LabelDoesNotFit, check_fits, draw, languages
 from provenance.labels.visible import _HERE, LEAST_CONTRAST, LEAST_TEXT_PIXELS, TEXT_HEIGHT, _words, luminance
+from provenance.marks.tile_watermark import TileWatermark
+from provenance.marks.watermarkers import Pixels
 from provenance.sealing import seal
-from provenance.tile_watermark import TileWatermark
 from provenance.verification import verify
-from provenance.watermarkers import Pixels
 from tests.provenance.operators import MARK, Gateway, make_claim
 from tests.provenance.pictures import make_picture
 

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from moderation.pdq import pdq
-from provenance.encoding import encode
-from provenance.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
-from provenance.landmarks import LEAST_VOTES, POINTS, as_row, asked, landmarks, votes
-from provenance.likeness import likeness
+from moderation.known_pictures.pdq import pdq
+from provenance.files.encoding import encode
+from provenance.looks.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
+from provenance.looks.landmarks import LEAST_VOTES, POINTS, as_row, asked, landmarks, votes
+from provenance.looks.likeness import likeness
+from provenance.marks.watermarkers import Pixels
 from provenance.reports import KnownImage
 from provenance.standings import Standing
 from provenance.tracing import Lookups
 from provenance.verification import VerifyingParts, verify
-from provenance.watermarkers import Pixels
 from tests.provenance.operators import Gateway
 from tests.provenance.pictures import make_picture, photographs
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from provenance.likeness import Change, likeness
-from provenance.watermarkers import Pixels
+from provenance.looks.likeness import Change, likeness
+from provenance.marks.watermarkers import Pixels
 
 CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
     "jpeg 20": lambda a: cv2.imdecode(cv2.imencode(".jpg", a, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from provenance.claims import Region, SealedImage, Source
-from provenance.reading import CredentialState
+from provenance.credentials.reading import CredentialState
 from provenance.sealing import seal
 from tests.provenance.operators import Gateway, make_claim, make_gateway
 from tests.provenance.pictures import jpeg, make_picture

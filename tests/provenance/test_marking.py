@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from imwatermark import WatermarkDecoder
 
 from provenance.errors import MarkUnreadable
-from provenance.library_watermark import LibraryWatermark
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.watermarkers import Pixels, UnsafeUnmarked
 from provenance.payload import CODE_BITS, WEAK_BITS, protect, recover, to_bits
-from provenance.watermarkers import Pixels, UnsafeUnmarked
 from tests.provenance.pictures import make_picture, photographs, reencoded_as_jpeg
 
 WATERMARK = LibraryWatermark(LibraryWatermark.Options())

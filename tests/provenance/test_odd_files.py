@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from provenance.encoding import MEDIA_TYPES, Limits, decode, encode
 from provenance.errors import UnreadableImage
-from provenance.headers import read_header
+from provenance.files.encoding import MEDIA_TYPES, Limits, decode, encode
+from provenance.files.headers import read_header
 from tests.provenance.pictures import make_picture
 
 LIMITS = Limits()

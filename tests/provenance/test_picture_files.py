@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from provenance import encoding
-from provenance.encoding import MEDIA_TYPES, Limits, decode, decode_own, encode
 from provenance.errors import UnreadableImage
-from provenance.headers import png_chunk, read_header
+from provenance.files import encoding
+from provenance.files.encoding import MEDIA_TYPES, Limits, decode, decode_own, encode
+from provenance.files.headers import png_chunk, read_header
 from tests.provenance.pictures import make_picture
 
 LIMITS = Limits()

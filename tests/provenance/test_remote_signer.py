@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
-from provenance.certificates import chain_pem
 from provenance.errors import CertificateProblem, ProvenanceError, SigningFailed
-from provenance.key_files import key_pem, write_secret
-from provenance.remote_signer import RemoteSigner
+from provenance.signing.certificates import chain_pem
+from provenance.signing.key_files import key_pem, write_secret
+from provenance.signing.remote import RemoteSigner
 from tests.provenance.key_services import TOKEN, SigningService, serving
 from tests.provenance.operators import Gateway
 from tests.provenance.test_signers import remote_options

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from provenance.reservations import USES, reservations
+from provenance.credentials.reservations import USES, reservations
 
 PLUS = 'xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/"'
 VOCABULARY = "http://ns.useplus.org/ldf/vocab/"

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from provenance.claims import SealedImage
+from provenance.credentials.reading import ManifestReader
+from provenance.credentials.revocations import Reason, Revocation, read_revocation, revocation_entry
 from provenance.log.entries import Entry, EntryInvalid, Outcome
-from provenance.reading import ManifestReader
-from provenance.revocations import Reason, Revocation, read_revocation, revocation_entry
 from provenance.sealing import seal
-from provenance.signing import LocalSigner, ManifestSigner
+from provenance.signing.local import LocalSigner, ManifestSigner
+from provenance.signing.timestamps import TimestampAuthority
 from provenance.standings import Standing
-from provenance.timestamps import TimestampAuthority
 from provenance.verification import VerifyingParts, verify
 from tests.provenance.authority import Authority, serving
 from tests.provenance.operators import NOW, Gateway, make_claim, record_of

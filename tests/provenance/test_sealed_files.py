@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moderation.pdq import pdq
+from moderation.known_pictures.pdq import pdq
 from provenance.claims import MediaType, SealedImage, Source
-from provenance.encoding import Limits, decode
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError
+from provenance.files.encoding import Limits, decode
+from provenance.marks.watermarkers import Pixels, UnsafeUnmarked
 from provenance.sealing import SealingParts, seal
 from provenance.standings import Standing
 from provenance.verification import verify
-from provenance.watermarkers import Pixels, UnsafeUnmarked
 from tests.provenance.formats import Sealed, every_format
 from tests.provenance.operators import MARK, Gateway, make_claim, record_of
 from tests.provenance.pictures import jpeg, make_picture
@@ -157,7 +157,9 @@ def test_unmarked_files_claim_no_watermark(gateway: Gateway) -> None:
         watermarker = UnsafeUnmarked(UnsafeUnmarked.Options())
 
     file = seal(
-        SealingParts(watermarker, gateway.sealing.signer, gateway.sealing.reader, pdq), make_picture(), make_claim()
+        SealingParts(watermarker, gateway.sealing.signer, gateway.sealing.reader, pdq),
+        make_picture(),
+        make_claim(),
     )
 
     assert (file.mark, file.mark_algorithm) == (b"", "")

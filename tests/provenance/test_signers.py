@@ -13,13 +13,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from provenance.certificates import chain_pem
+from provenance.credentials.reading import CredentialState
 from provenance.errors import CertificateProblem, SigningFailed
-from provenance.pkcs11_signer import Pkcs11Signer
-from provenance.reading import CredentialState
-from provenance.remote_signer import RemoteSigner
 from provenance.sealing import seal
-from provenance.signing import LocalSigner, ManifestSigner, Signer
+from provenance.signing.certificates import chain_pem
+from provenance.signing.local import LocalSigner, ManifestSigner, Signer
+from provenance.signing.pkcs11 import Pkcs11Signer
+from provenance.signing.remote import RemoteSigner
 from tests.provenance.issuing import issue, written
 from tests.provenance.key_services import PIN, TOKEN, SigningService, serving, softhsm
 from tests.provenance.operators import Gateway, make_claim

@@ -9,13 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from provenance.certificates import CLAIM_SIGNING, check_chain, load_chain, make_csr, make_development_ca
-from provenance.encoding import encode
+from provenance.credentials.manifest import definition
+from provenance.credentials.reading import CredentialState, ManifestReader
 from provenance.errors import CertificateProblem, SigningFailed
-from provenance.key_files import load_key
-from provenance.manifest import definition
-from provenance.reading import CredentialState, ManifestReader
-from provenance.signing import LocalSigner, ManifestSigner
+from provenance.files.encoding import encode
+from provenance.signing.certificates import CLAIM_SIGNING, check_chain, load_chain, make_csr, make_development_ca
+from provenance.signing.key_files import load_key
+from provenance.signing.local import LocalSigner, ManifestSigner
 from tests.provenance.issuing import GOOD, issue, written
 from tests.provenance.operators import NOW, Gateway, make_claim
 from tests.provenance.pictures import make_picture

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provenance.marks.tile import keystream
+from provenance.marks.tile.code import LENGTH, decode, encode, information_positions
+from provenance.marks.tile.pattern import DATA, PILOTS, Pattern
 from provenance.payload import protect, to_bits, unprotect
-from provenance.tile import keystream
-from provenance.tile.code import LENGTH, decode, encode, information_positions
-from provenance.tile.pattern import DATA, PILOTS, Pattern
 
 BITS = 96
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from gateway.commands.watermark import watermark_app
 from provenance.errors import MarkUnreadable
-from provenance.tile_watermark import TileKey, TileWatermark
+from provenance.marks.tile_watermark import TileKey, TileWatermark
+from provenance.marks.watermarkers import Detection, Pixels
 from provenance.watermark_report import keys
 from provenance.watermark_report.attacks import ATTACKS
 from provenance.watermark_report.keys import search_unmarked, time_keys
@@ -20,7 +21,6 @@ from provenance.watermark_report.pictures import Picture, flat_art, photographs
 from provenance.watermark_report.statistics import flat_rms, psnr_db, ssim, wilson
 from provenance.watermark_report.stock import StockWatermark
 from provenance.watermark_report.writing import write_report
-from provenance.watermarkers import Detection, Pixels
 from tests.provenance.pictures import jpeg, make_picture
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from provenance.errors import MarkUnreadable
-from provenance.tile.detection import ATTEMPTS, PATHS, PATIENCE, Search
-from provenance.tile.pattern import Pattern
-from provenance.tile_watermark import TileKey, TileWatermark
+from provenance.marks.tile.detection import ATTEMPTS, PATHS, PATIENCE, Search
+from provenance.marks.tile.pattern import Pattern
+from provenance.marks.tile_watermark import TileKey, TileWatermark
+from provenance.marks.watermarkers import Pixels
 from provenance.watermark_report.attacks import ATTACKS, tilted
 from provenance.watermark_report.pictures import flat_art
 from provenance.watermark_report.statistics import flat_rms, psnr_db, ssim
-from provenance.watermarkers import Pixels
 from tests.provenance.pictures import make_picture, reencoded_as_jpeg
 
 MARK = bytes.fromhex("0123456789abcdef")

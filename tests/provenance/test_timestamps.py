@@ -11,13 +11,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from provenance.encoding import encode
+from provenance.credentials.manifest import definition
+from provenance.credentials.reading import CredentialState, ManifestReader
 from provenance.errors import ReadBackFailed, SigningFailed, TimestampFailed
-from provenance.manifest import definition
-from provenance.reading import CredentialState, ManifestReader
+from provenance.files.encoding import encode
 from provenance.sealing import seal
-from provenance.signing import LocalSigner, ManifestSigner
-from provenance.timestamps import TimestampAuthority
+from provenance.signing.local import LocalSigner, ManifestSigner
+from provenance.signing.timestamps import TimestampAuthority
 from provenance.verification import VerifyingParts, verify
 from tests.provenance.authority import Authority, serving
 from tests.provenance.issuing import written

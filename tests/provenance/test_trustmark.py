@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway import torchvision_ops
-from gateway.parts import BootError, build_part
+from gateway.parts import BootError, build_part, torchvision_ops
 from provenance.errors import MarkUnreadable
+from provenance.marks.trustmark import SECRET_BITS, TrustMark, _network_classes, secret
 from provenance.payload import CODE_BITS, recover
 from provenance.sealing import SealingParts, seal
-from provenance.trustmark_watermark import SECRET_BITS, TrustMark, _network_classes, secret
 from tests.provenance.operators import MARK, Gateway, make_claim
 from tests.provenance.pictures import make_picture
 

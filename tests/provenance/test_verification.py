@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from provenance.claims import MediaType
-from provenance.encoding import Limits, decode
-from provenance.reading import CredentialState
+from provenance.credentials.reading import CredentialState
+from provenance.files.encoding import Limits, decode
 from provenance.sealing import seal
 from provenance.standings import Standing
 from provenance.verification import VerifyingParts, verify

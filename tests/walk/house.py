@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import httpx
 from fastapi import FastAPI
 
-from gateway.app import build_app
 from gateway.auth.key_store import KeyStore
-from gateway.data_folder import DataFolder, open_data_folder
+from gateway.serving.app import build_app
 from gateway.settings import load_settings
 from gateway.store.budgets import day_of, used
+from gateway.store.data_folder import DataFolder, open_data_folder
 from gateway.wiring import Parts, wire
 from inference.demo import WEIGHTS
 

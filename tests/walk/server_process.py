@@ -80,8 +80,9 @@ def main() -> None:
     test = given.pop("test")
     sys.path.append(test["parts_path"])
 
-    from gateway import jobs, torchvision_ops
-    from gateway.server import serve
+    from gateway import jobs
+    from gateway.parts import torchvision_ops
+    from gateway.serving.server import serve
     from gateway.settings import load_settings
     from gateway.telemetry import configure_logging
     from tests.walk import switched_parts

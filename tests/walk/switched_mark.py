@@ -2,8 +2,8 @@
 processes that verify load it too."""
 
 from provenance.errors import MarkUnreadable
-from provenance.library_watermark import LibraryWatermark
-from provenance.watermarkers import Pixels
+from provenance.marks.library import LibraryWatermark
+from provenance.marks.watermarkers import Pixels
 
 CALM = "calm"
 SWITCHES: dict[str, str] = {}

@@ -19,12 +19,12 @@ from pydantic import BaseModel, ConfigDict
 
 from inference.engines import Rendering, RenderOrder
 from inference.errors import EngineOutOfMemory, RenderCancelled
-from inference.flux_engine import FluxEngine
+from inference.flux.engine import FluxEngine
 from moderation.classifiers import Pixels
-from moderation.prompt_folding import FoldedText
 from moderation.prompt_guard import GuardPart
+from moderation.text.folding import FoldedText
 from policies.findings import Category, Fact, Finding, Stage
-from provenance.signing import LocalSigner
+from provenance.signing.local import LocalSigner
 from tests.walk.switched_mark import CALM, SWITCHES
 
 LET_GO = threading.Event()

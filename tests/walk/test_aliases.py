@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.model_names import aliases_of, check_aliases, served_model
 from gateway.parts import BootError
 from gateway.settings import SettingsError, load_settings
+from gateway.stations.model_names import aliases_of, check_aliases, served_model
 from inference.errors import UnknownModel
 from tests.walk.dialogues import Dialogue
 from tests.walk.house import HARMLESS, House

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from inference.engines import RenderOrder
-from moderation.pdq import pdq
-from provenance.fingerprint import sha256
+from moderation.known_pictures.pdq import pdq
+from provenance.looks.fingerprint import sha256
 from tests.walk import independent
 from tests.walk.house import HARMLESS, SIZE, House, walk_settings
 from tests.walk.test_edits import PLAIN, png

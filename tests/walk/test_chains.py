@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.auth.identity import Assurance, Principal
-from gateway.chains import LONGEST, Chains
 from gateway.exchange import ImageRequest
 from gateway.settings import ChainOptions
+from gateway.stations.chains import LONGEST, Chains
 from tests.walk import independent
 from tests.walk.house import HARMLESS, SIZE, House
 

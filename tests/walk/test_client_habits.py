@@ -15,7 +15,7 @@ from gateway.auth.identity import Scope
 from gateway.dialects.native import Flat, Nested
 from gateway.dialects.openai_images import EditBody, GenerationBody
 from gateway.dialects.openai_moderations import ModerationBody
-from gateway.moderation_log import ModerationLog
+from gateway.stations.moderation_log import ModerationLog
 from tests.walk.dialogues import Native
 from tests.walk.house import HARMLESS, SIZE, House
 from tests.walk.switched_parts import switched

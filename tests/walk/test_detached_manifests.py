@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.data_folder import open_data_folder
 from gateway.parts import BootError
 from gateway.settings import load_settings
+from gateway.store.data_folder import open_data_folder
 from gateway.wiring import wire
 from tests.walk.dialogues import Answer, Native
 from tests.walk.house import HARMLESS, House, walk_settings

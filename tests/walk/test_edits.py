@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.credentials import Credentials
+from gateway.stations.credentials import Credentials
 from policies.evaluate import evaluate
 from policies.findings import Stage
 from policies.loading import load_policy
 from policies.verdicts import Verdict
 from provenance.claims import MediaType, Source
-from provenance.encoding import encode
+from provenance.files.encoding import encode
 from provenance.sealing import seal
 from tests.inference.tiny_models import save_klein
 from tests.provenance.broken_credentials import holding

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gateway.auth.identity import Scope
 from gateway.cli import app as command_line
-from gateway.retries import Retries
+from gateway.retries.counting import Retries
 from tests.walk.dialogues import Native
 from tests.walk.house import HARMLESS, SIZE, House
 from tests.walk.test_retries import REFUSED, STEPS, Caller

@@ -15,9 +15,9 @@ import pytest
 from gateway.dialects.native import Native as NativeDialect
 from gateway.dialects.openai import OpenAI as OpenAIDialect
 from gateway.dialects.soft_binding import SoftBinding
-from gateway.public import Public
+from gateway.serving.public.routes import Public
 from gateway.store.budgets import used
-from provenance.fingerprint import PDQ_ALGORITHM
+from provenance.looks.fingerprint import PDQ_ALGORITHM
 from tests.blocking import noticed
 from tests.routes import declared_routes
 from tests.walk.dialogues import Native

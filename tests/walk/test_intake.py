@@ -11,9 +11,9 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from gateway.app import build_app
-from gateway.bodies import MOST_VALUES, BodyBounds, BodyMemory, BoundedRequest
 from gateway.errors import BadRequest, BodyTimedOut, ServerBusy
+from gateway.intake.bodies import MOST_VALUES, BodyBounds, BodyMemory, BoundedRequest
+from gateway.serving.app import build_app
 from gateway.settings import IntakeOptions
 from tests.walk.house import HARMLESS, House
 from tests.walk.test_bad_input import picture

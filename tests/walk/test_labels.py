@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from gateway.labelling import Labelling
-from gateway.sealing import Sealing
+from gateway.stations.labelling import Labelling
+from gateway.stations.sealing import Sealing
 from tests.walk.dialogues import Dialogue, Native, OpenAI
 from tests.walk.house import HARMLESS, SIZE, House
 from tests.walk.test_delivered_file import read, verify

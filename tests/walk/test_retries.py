@@ -14,12 +14,12 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gateway.cli import app as command_line
-from gateway.retries import Retries
-from gateway.retry_steps import LONGEST_WAIT_SECONDS, step_of, wait_seconds
+from gateway.retries.counting import Retries
+from gateway.retries.steps import LONGEST_WAIT_SECONDS, step_of, wait_seconds
+from gateway.retries.suspensions import Suspensions
 from gateway.settings import RetryOptions
 from gateway.store.calls import DatabaseCalls
 from gateway.store.database import open_database
-from gateway.suspensions import Suspensions
 from tests.walk import independent
 from tests.walk.dialogues import DIALOGUES
 from tests.walk.house import HARMLESS, SIZE, House

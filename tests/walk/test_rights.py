@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from gateway.rulebook import Rulebook
-from moderation.pdq import pdq
+from gateway.stations.rulebook import Rulebook
+from moderation.known_pictures.pdq import pdq
 from tests.inference.tiny_models import save_klein
 from tests.policies.house_policy import RIGHTS
 from tests.walk import independent

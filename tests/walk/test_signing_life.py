@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from provenance.encoding import encode
-from provenance.manifest import definition
-from provenance.reading import ManifestReader
-from provenance.signing import LocalSigner, ManifestSigner
+from provenance.credentials.manifest import definition
+from provenance.credentials.reading import ManifestReader
+from provenance.files.encoding import encode
+from provenance.signing.local import LocalSigner, ManifestSigner
 from tests.provenance.authority import Authority, serving
 from tests.provenance.operators import make_claim
 from tests.provenance.pictures import make_photo_like

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.parts import BootError
-from gateway.rulebook import Rulebook, rulebook
+from gateway.stations.rulebook import Rulebook, rulebook
 from policies.loading import load_policy
 from tests.walk.dialogues import Dialogue, Native, OpenAI
 from tests.walk.house import HARMLESS, POLICY, SIZE, House

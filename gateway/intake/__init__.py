@@ -1,0 +1,1 @@
+"""What happens to a request before a dialect reads it: headers decide first, then a bounded body is read."""

@@ -1,0 +1,208 @@
+"""Routes that belong to no dialect: signed files, the free verifier, reasons, the log's own files, health, metrics."""
+
+from typing import Annotated, Any, ClassVar
+
+import orjson
+from fastapi import APIRouter, File, Query, Request, Response, UploadFile
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import select
+
+from gateway import telemetry
+from gateway.desk import Desk
+from gateway.dialects.dialect import speaking
+from gateway.dialects.openai_errors import openai_error
+from gateway.errors import NotFound
+from gateway.intake.admission import FILES, public
+from gateway.problems import Problem
+from gateway.serving.public.answers import ANSWERS, PROBLEM
+from gateway.serving.public.decisions import add_decision_routes
+from gateway.serving.readiness import Readiness
+from gateway.signing.signers import describe_certificate, describe_timestamps
+from gateway.stations.labelling import describe_labels
+from gateway.stations.pictures import EXTENSIONS, MANIFEST_SUFFIX
+from gateway.store.database import reading
+from gateway.store.schema import images
+from gateway.version import SYSTEM, SYSTEM_VERSION
+from gateway.wiring import Parts, describe_gaps
+
+_FILE_HEADERS = {"Cache-Control": "private, no-transform", "X-Content-Type-Options": "nosniff"}
+
+
+class Public:
+    """RFC 9457 problem documents; otherwise routes like any dialect's. Below `/v1`, where OpenAI's clients ask too,
+    they also carry the `error` that these read."""
+
+    name = "public"
+    version = "1"
+    prefix = ""
+    unusable = 422
+    error: ClassVar = PROBLEM
+    answers = ANSWERS
+
+    def problem(self, problem: Problem, request: Request) -> Response:
+        """`application/problem+json`."""
+        document: dict[str, Any] = {
+            "type": f"urn:fluxgate:problem:{problem.code}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+            "code": problem.code,
+        }
+        document |= {
+            name: value
+            for name, value in (
+                ("field", problem.field),
+                ("remedy", problem.remedy),
+                ("decision_url", problem.link),
+            )
+            if value is not None
+        }
+        if request.url.path.startswith("/v1/"):
+            document["error"] = openai_error(problem)
+        return Response(orjson.dumps(document), problem.status, media_type="application/problem+json")
+
+    def router(self, desk: Desk) -> APIRouter:
+        """All of them."""
+        parts = desk.parts
+        router = APIRouter(route_class=speaking(self))
+        readiness = Readiness(parts)
+
+        @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
+        @public()
+        def picture(name: str, expires: str, signature: str) -> Response:
+            parts.links.check(f"/files/images/{name}", expires, signature)
+            with reading(parts.engine).connect() as connection:
+                row = connection.execute(select(images).where(images.c.content_id == name.split(".")[0])).one_or_none()
+            if row is None or row.held:
+                raise NotFound("picture")
+            data = parts.pictures.file(row.job_id, row)
+            headers = {
+                "X-AI-Generated": "true",
+                "X-AI-Content-Id": row.content_id,
+                "Content-Disposition": f'inline; filename="{row.content_id}.{EXTENSIONS[row.media_type]}"',
+            }
+            return Response(data, media_type=row.media_type, headers=_FILE_HEADERS | headers)
+
+        @router.get("/files/manifests/{name}", tags=["files"], summary="A picture's manifest store, for everyone")
+        @public()
+        def manifest(name: str) -> Response:
+            content_id = name.removesuffix(MANIFEST_SUFFIX)
+            if not content_id.isprintable():
+                raise NotFound("manifest")
+            with reading(parts.engine).connect() as connection:
+                row = connection.execute(select(images).where(images.c.content_id == content_id)).one_or_none()
+            if row is None or row.held:
+                raise NotFound("manifest")
+            return Response(parts.pictures.manifest(row), media_type="application/c2pa", headers=_FILE_HEADERS)
+
+        @router.get("/files/uploads/{upload_id}", tags=["files"], summary="A picture that was sent in")
+        @public()
+        def upload(upload_id: str, expires: str, signature: str) -> Response:
+            parts.links.check(f"/files/uploads/{upload_id}", expires, signature)
+            data, media_type = parts.uploads.file(upload_id)
+            return Response(data, media_type=media_type, headers=_FILE_HEADERS)
+
+        @router.post(
+            "/v1/verify", tags=["verify"], summary="Is this picture from here, and unchanged? Nothing is kept."
+        )
+        @public(FILES, rated=True)
+        async def verify(
+            file: Annotated[UploadFile, File()],
+            manifest: Annotated[UploadFile | None, File(description="a manifest kept beside the file")] = None,
+        ) -> Response:
+            data, beside = await file.read(), await manifest.read() if manifest else None
+            await file.close()  # the form's own copy is not needed while this waits
+            return _json(await parts.checks.verify(data, beside))
+
+        @router.get("/v1/log/checkpoint", tags=["log"], summary="The log's newest signed checkpoint (C2SP)")
+        @public()
+        def checkpoint() -> Response:
+            return Response(parts.ledger.latest_checkpoint(), media_type="text/plain; charset=utf-8")
+
+        @router.get("/v1/log/key", tags=["log"], summary="The public key receipts are checked with (C2SP vkey)")
+        @public()
+        def key() -> Response:
+            return Response(parts.ledger.vkey + "\n", media_type="text/plain; charset=utf-8")
+
+        @router.get("/v1/log/consistency", tags=["log"], summary="Proof that the log only grew")
+        @public()
+        def consistency(old: Annotated[int, Query(ge=1)], new: Annotated[int, Query(ge=1)]) -> Response:
+            try:
+                proof = parts.ledger.consistency_proof(old, new)
+            except ValueError as failure:
+                raise NotFound("pair of log sizes") from failure
+            return _json({"old": old, "new": new, "proof": [step.hex() for step in proof]})
+
+        add_decision_routes(router, desk)
+
+        @router.get("/health/live", tags=["health"], summary="The process answers")
+        @public()
+        async def live() -> Response:
+            return _json({"status": "ok"})
+
+        @router.get("/health/ready", tags=["health"], summary="Pictures can be made now")
+        @public()
+        async def ready() -> Response:
+            lacks = await readiness.missing()
+            return _json({"status": "not ready" if lacks else "ok", "waiting_for": lacks}, 503 if lacks else 200)
+
+        @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")
+        @public()
+        async def health() -> Response:
+            policy = parts.rulebook.base
+            return _json(
+                {
+                    "system": SYSTEM,
+                    "version": SYSTEM_VERSION,
+                    "provider": parts.settings.provider,
+                    "policy": {"name": policy.name, "digest": policy.digest},
+                    "canary": _canary(parts),
+                    "accepted_gaps": describe_gaps(policy),
+                    "classifiers": [_classifier(part) for part in parts.screening.parts],
+                    "models": [
+                        {"id": c.id, "trained": c.trained, "licence": c.licence} for c in parts.dispatcher.models
+                    ],
+                    "watermark": parts.sealing.parts.watermarker.algorithm,
+                    "labels": describe_labels(parts.sealing.labelling),
+                    "jurisdictions": [overlay.name for overlay in parts.rulebook.overlays_for("")],
+                    "timestamped": parts.signer.authority is not None,
+                    "timestamps": describe_timestamps(parts.signer.authority),
+                    "certificate": describe_certificate(parts.signer),
+                    "limits_degraded": parts.limits.degraded,
+                    "jobs_in_work": desk.jobs.in_work,
+                }
+            )
+
+        @router.get("/metrics", tags=["health"], summary="Prometheus metrics")
+        @public()
+        def metrics() -> Response:
+            telemetry.IN_WORK.set(desk.jobs.in_work)
+            telemetry.QUEUE_DEPTH.set(parts.dispatcher.depth)
+            telemetry.LIMITS_DEGRADED.set(parts.limits.degraded)
+            telemetry.LOG_SIZE.set(parts.ledger.size)
+            telemetry.CERTIFICATE_SECONDS_LEFT.set(parts.signer.seconds_left)
+            if (authority := parts.signer.authority) is not None:
+                telemetry.TIMESTAMPS.labels("made").set(authority.health.made)
+                telemetry.TIMESTAMPS.labels("failed").set(authority.health.failed)
+            return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+        return router
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def _classifier(part: Any) -> dict[str, str]:
+    """`licence`: where it is another than ours."""
+    said = {"name": part.name, "version": part.version}
+    return {**said, "licence": part.licence} if hasattr(part, "licence") else said
+
+
+def _canary(parts: Parts) -> dict[str, Any] | None:
+    book = parts.rulebook
+    if book.canary is None:
+        return None
+    policy = book.canary.base
+    said = {"name": policy.name, "digest": policy.digest, "share": book.share}
+    return {**said, "accepted_gaps": describe_gaps(policy)}

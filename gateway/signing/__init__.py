@@ -1,0 +1,1 @@
+"""Keys and what is signed with them: certificates, watermark keys, links and reports."""

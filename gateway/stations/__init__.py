@@ -1,0 +1,1 @@
+"""What `gateway/pipeline.py` calls, in its order."""

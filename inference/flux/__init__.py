@@ -1,0 +1,1 @@
+"""The engine `flux`: diffusers' FLUX pipelines, their families, weights and cards."""

@@ -1,0 +1,1 @@
+"""Training and measurement of the small CLIP. Nothing here runs in a gateway."""

@@ -1,0 +1,1 @@
+"""Lists of known pictures: their file formats, and the PDQ hash."""

@@ -1,0 +1,1 @@
+"""Linear probes: their file, their training pictures, their training and their report."""

@@ -1,0 +1,1 @@
+"""Ways to read a text: each undoes one kind of disguise. Pure."""

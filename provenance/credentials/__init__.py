@@ -1,0 +1,1 @@
+"""C2PA manifests: how they are written, stored, read and judged."""

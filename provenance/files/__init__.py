@@ -1,0 +1,1 @@
+"""Image files from the outside and inside: codecs, headers, containers."""

@@ -1,0 +1,1 @@
+"""Invisible watermarks: ours, other libraries', and those of other systems."""

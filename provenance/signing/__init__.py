@@ -1,0 +1,1 @@
+"""Signatures under manifests: keys, certificates, time-stamps, and signers elsewhere."""
