@@ -22,18 +22,18 @@ from gateway.auth.end_users import checked_end_user
 from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope, sends_a_key
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
+from gateway.house import House
 from gateway.jobs import Jobs, idempotency_key
 from gateway.limits import LimitReached, Rate
 from gateway.limits.turns import most_at_once
 from gateway.notes import NOTHING_TOLD, Told
 from gateway.statements import Statement
 from gateway.stations.model_names import aliases_of, served_model
-from gateway.stations.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.store.database import reading
 from gateway.store.jobs import FINAL_STATES, Accepted, IdempotencyKey, JobRow
+from gateway.store.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.store.schema import images
 from gateway.telling import Telling
-from gateway.wiring import Parts
 from gateway.wishes import DEFAULT_STRENGTH, MEDIA_TYPES, Wish
 from gateway.wording import LANGUAGES, known
 from inference.engines import (
@@ -73,10 +73,10 @@ def _check_modes(request: ImageRequest, card: ModelCard, bad: Callable[[str, str
 class Desk:
     """`jobs` works on what is accepted here."""
 
-    def __init__(self, parts: Parts, jobs: Jobs) -> None:
-        self.parts = parts
+    def __init__(self, house: House, jobs: Jobs) -> None:
+        self.house = house
         self.jobs = jobs
-        self.telling = Telling(parts)
+        self.telling = Telling(house)
 
     # -- who ----------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class Desk:
                 raise NotPermitted(scope)
             return known
         now = datetime.now(UTC)
-        for provider in self.parts.identity_providers:
+        for provider in self.house.identity_providers:
             who = await provider.identify_fresh(request.headers, now)
             if who is not None:
                 break
@@ -100,11 +100,11 @@ class Desk:
         if not who.may(scope):
             raise NotPermitted(scope)
         try:
-            state = await self.parts.limits.admit(who, rate)
+            state = await self.house.limits.admit(who, rate)
         except LimitReached as refusal:
-            request.state.headers = self.parts.limits.headers(refusal.state)
+            request.state.headers = self.house.limits.headers(refusal.state)
             raise
-        request.state.headers = self.parts.limits.headers(state)
+        request.state.headers = self.house.limits.headers(state)
         request.state.caller = who
         return who
 
@@ -114,7 +114,7 @@ class Desk:
         A front end forwards bodies that its users have written, but sets the header of the settings itself: for a key
         that is trusted to send it, the header counts. Raises `BadEndUser` if it cannot be used.
         """
-        header = self.parts.settings.end_user_header
+        header = self.house.settings.end_user_header
         if header is None or Scope.END_USER_HEADER not in who.scopes:
             return named or None
         said = request.headers.get(header, "").strip()
@@ -127,17 +127,17 @@ class Desk:
         """
         if end_user is not None:
             checked_end_user(end_user)
-        await self.parts.retries.admit(who, end_user)
+        await self.house.retries.admit(who, end_user)
 
     # -- what ---------------------------------------------------------------------------------------------------
 
     def model(self, name: str | None) -> ModelCard:
         """The served model of that name or alias, or the first one. Raises `UnknownModel`."""
-        return served_model(name, self.parts.dispatcher.models, self.parts.settings.aliases)
+        return served_model(name, self.house.dispatcher.models, self.house.settings.aliases)
 
     def aliases(self, card: ModelCard) -> list[str]:
         """The model's other names here."""
-        return aliases_of(card, self.parts.settings.aliases)
+        return aliases_of(card, self.house.settings.aliases)
 
     def complete(self, wish: Wish, dialect: str, prefix: str, fields: Mapping[str, str]) -> ImageRequest:
         """The wish with the model's defaults, checked. `fields`: our name of a field → the caller's.
@@ -149,7 +149,7 @@ class Desk:
             return BadRequest(fields.get(field, field), problem, remedy)
 
         card = self.model(wish.model)
-        longest = self.parts.settings.max_prompt_characters
+        longest = self.house.settings.max_prompt_characters
         if len(wish.prompt) > longest:
             raise bad("prompt", f"has {len(wish.prompt)} characters, at most {longest} are read", "Shorten it")
         if wish.output_format not in MEDIA_TYPES:
@@ -215,13 +215,13 @@ class Desk:
             )
         except OrderRefused as failure:
             raise bad(failure.field, "cannot be used", failure.remedy) from failure
-        least = self.parts.sealing.parts.watermarker.min_pixels
+        least = self.house.sealing.parts.watermarker.min_pixels
         if request.final_size[0] * request.final_size[1] < least:
             raise bad("width", f"the picture has fewer than {least} pixels, too few for a watermark", "Ask for more")
         _check_modes(request, card, bad)
         if request.mask and not request.upload:
             raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")
-        languages = self.parts.sealing.labelling.languages
+        languages = self.house.sealing.labelling.languages
         if wish.language is not None and known(wish.language) is None:
             raise bad("language", "is no language of refusals here", f"Use one of {', '.join(LANGUAGES)}")
         if wish.label_language not in (None, *languages):
@@ -251,15 +251,15 @@ class Desk:
         """
         if known := await self.accepted_before(key):
             return known
-        most = most_at_once(self.parts.settings.queue_size)
+        most = most_at_once(self.house.settings.queue_size)
         if len(requests) > most:
             raise BadRequest("n", f"is more than the {most} images that may wait here at once", "Ask for fewer")
         first = requests[0]
-        sent = await self.parts.database_calls(self._check_sent, who, first, fields) if first.uploads else None
-        sized = [self.parts.tailoring.sized(request, sent) for request in requests]
+        sent = await self.house.database_calls(self._check_sent, who, first, fields) if first.uploads else None
+        sized = [self.house.tailoring.sized(request, sent) for request in requests]
         await asyncio.to_thread(self._check_labels, who, sized[0], fields)
-        await self.parts.retries.admit(who, first.end_user, first.prompt)
-        worded = [await self.parts.tailoring.worded(who, request, fields) for request in sized]
+        await self.house.retries.admit(who, first.end_user, first.prompt)
+        worded = [await self.house.tailoring.worded(who, request, fields) for request in sized]
         return await self.jobs.accept(who, worded, key)
 
     async def accepted_before(self, key: IdempotencyKey | None) -> Accepted | None:
@@ -278,11 +278,11 @@ class Desk:
             remedy = "Send for example a UUID, the same one with every attempt"
             raise BadRequest("Idempotency-Key", f"is not 1 to {_LONGEST_KEY} printable characters", remedy)
         body = b"".join(hashlib.sha256(each).digest() for each in (request.url.path.encode(), *asked))
-        return idempotency_key(self.parts.idempotency_secret, who, key, body, time.time())
+        return idempotency_key(self.house.idempotency_secret, who, key, body, time.time())
 
     def _check_labels(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> None:
         try:
-            self.parts.sealing.labelling.of(who.tenant).check(request)
+            self.house.sealing.labelling.of(who.tenant).check(request)
         except LabelDoesNotFit as failure:
             field, remedy = fields.get("visible_label", "visible_label"), "Ask for a wider or higher one"
             raise BadRequest(field, "does not fit into the picture", remedy) from failure
@@ -290,7 +290,7 @@ class Desk:
     def _check_sent(self, who: Principal, request: ImageRequest, fields: Mapping[str, str]) -> tuple[int, int] | None:
         """Width and height of the image to change, if there is one. Raises `NotFound`, or `BadRequest` for sizes that
         cannot be drawn from: said now, and not by a failed job."""
-        rows = {upload: self.parts.uploads.row(upload, who.tenant) for upload in request.uploads}
+        rows = {upload: self.house.uploads.row(upload, who.tenant) for upload in request.uploads}
         sizes = {upload: (int(row.width), int(row.height)) for upload, row in rows.items()}
         try:
             for upload in filter(None, (request.upload, *request.references)):
@@ -307,7 +307,7 @@ class Desk:
 
     async def receipt(self, who: Principal, request_id: str) -> Receipt:
         """The receipt of the caller's own request, or of a decision about it. Raises `NotFound`."""
-        decided = await self.parts.database_calls(self.parts.decisions.about, request_id, who.tenant)
+        decided = await self.house.database_calls(self.house.decisions.about, request_id, who.tenant)
         if decided is not None:
             return decided.receipt
         outcome = await self.outcome(await self.job(who, request_id))
@@ -317,7 +317,7 @@ class Desk:
 
     async def job(self, who: Principal, job_id: str) -> JobRow:
         """The caller's own job. Raises `NotFound`."""
-        row = await self.parts.database_calls(self.jobs.rows.find, job_id, who.tenant)
+        row = await self.house.database_calls(self.jobs.rows.find, job_id, who.tenant)
         if row is None:
             raise NotFound("prediction")
         return row
@@ -328,7 +328,7 @@ class Desk:
         def read() -> list[tuple[JobRow, Outcome | None]]:
             return [(row, self._outcome(row)) for row in self.jobs.rows.history(who.tenant, limit, before)]
 
-        return await self.parts.database_calls(read)
+        return await self.house.database_calls(read)
 
     async def finished(self, who: Principal, job_id: str) -> Outcome:
         """Waits for a job of the caller's, whichever process works on it. Raises `LedgerUnavailable`, `LeaseLost`."""
@@ -342,12 +342,12 @@ class Desk:
 
     async def outcome(self, row: JobRow) -> Outcome | None:
         """The outcome of a finished job, rebuilt from its receipt in the log; None while it is in work."""
-        return await self.parts.database_calls(self._outcome, row) if row.state in FINAL_STATES else None
+        return await self.house.database_calls(self._outcome, row) if row.state in FINAL_STATES else None
 
     def _outcome(self, row: JobRow) -> Outcome | None:
         if row.state not in FINAL_STATES:
             return None
-        receipt = self.parts.ledger.receipt_for(row.id)
+        receipt = self.house.ledger.receipt_for(row.id)
         if receipt is None:  # the row and the entry were one transaction
             raise LedgerUnavailable("a finished job has no entry in the log")
         match row.state:
@@ -365,10 +365,10 @@ class Desk:
         """What the caller is told about a job's image beside the image."""
         if row.told is None:
             return NOTHING_TOLD
-        return Told.from_json(self.parts.vault.open(row.told, row.id))
+        return Told.from_json(self.house.vault.decrypt(row.told, row.id))
 
     def _image(self, content_id: str) -> StoredImage:
-        with reading(self.parts.engine).connect() as connection:
+        with reading(self.house.database).connect() as connection:
             row = connection.execute(select(images).where(images.c.content_id == content_id)).one()
         return StoredImage(
             content_id=row.content_id,
@@ -390,8 +390,8 @@ class Desk:
 
     def manifest_link(self, request: Request, image: StoredImage) -> str:
         """Where the picture's manifest store is, for everyone and for good."""
-        return f"{public_base(request, self.parts.settings)}/files/manifests/{image.content_id}{MANIFEST_SUFFIX}"
+        return f"{public_base(request, self.house.settings)}/files/manifests/{image.content_id}{MANIFEST_SUFFIX}"
 
     def link(self, request: Request, path: str) -> str:
         """A signed link under the base of our own addresses (`gateway/addresses.py`)."""
-        return self.parts.links.link(public_base(request, self.parts.settings), path)
+        return self.house.links.link(public_base(request, self.house.settings), path)

@@ -1,10 +1,11 @@
 """Accepted jobs: a row is the record, a lease says who works on it, the attempt number fences whoever lost it.
 
-accept    one transaction: the rows, requests sealed at rest, our lease, what they hold of the day's budget
+accept    one transaction: the rows, requests encrypted at rest, our lease, what they hold of the day's budget
 work      the pipeline, in a task of this process, when its turn has come; leases are renewed meanwhile
 complete  one transaction, the log's own: entry, checkpoint, final state, charge, picture
-(`gateway/stations/records.py`) recover   a row whose lease ran out is taken over once, by whoever sees it first; the
-second time it is failed by name. `kill -9` therefore loses no job and doubles none: a job has one log entry, ever.
+          (`gateway/stations/records.py`)
+recover   a row whose lease ran out is taken over once, by whoever sees it first; the second time it is failed
+          by name. `kill -9` therefore loses no job and doubles none: a job has one log entry, ever.
 """
 
 import asyncio
@@ -23,18 +24,19 @@ import orjson
 from gateway.auth.identity import Assurance, Principal
 from gateway.errors import IdempotencyKeyReused, Interrupted, QueueIsFull, TenantQueueIsFull
 from gateway.exchange import ImageRequest, Outcome
+from gateway.house import House
 from gateway.limits.budgets import budget_exhausted
 from gateway.limits.turns import Turn, Turns, has_room
 from gateway.notes import NOTHING_TOLD, Note
 from gateway.pipeline import produce
 from gateway.problems import retryable_codes
 from gateway.retries.suspensions import Suspensions
-from gateway.stations.records import UNRECORDABLE, Case
+from gateway.stations.progress import Progress
+from gateway.stations.records import UNRECORDABLE
 from gateway.store.batches import Batches
 from gateway.store.budgets import BudgetSpent, day_of
 from gateway.store.jobs import Acceptance, Accepted, IdempotencyKey, JobRow, JobRows, KeyReused
 from gateway.store.vault import VaultError
-from gateway.wiring import Parts
 from inference.engines import Finish
 
 log = logging.getLogger("fluxgate.jobs")
@@ -65,15 +67,15 @@ class _Running:
 class Jobs:
     """The jobs of this process. `clock`: Unix seconds."""
 
-    def __init__(self, parts: Parts, clock: Callable[[], float] = time.time) -> None:
-        self._parts = parts
+    def __init__(self, house: House, clock: Callable[[], float] = time.time) -> None:
+        self._house = house
         self._clock = clock
-        self.rows = JobRows(parts.engine, LEASE_SECONDS, retryable_codes())
+        self.rows = JobRows(house.database, LEASE_SECONDS, retryable_codes())
         self._accepting: Batches[Acceptance, Accepted] = Batches(self.rows.accept, lambda each: each.tenant)
         self._running: dict[str, _Running] = {}
         # One drawn, one read before and one sealed after it, per device, and one to spare.
-        self._turns = Turns(3 * len(parts.dispatcher.stats) + 1)
-        self._suspensions = Suspensions(parts.engine, clock)
+        self._turns = Turns(3 * len(house.dispatcher.stats) + 1)
+        self._suspensions = Suspensions(house.database, clock)
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -102,7 +104,7 @@ class Jobs:
     async def _accept(self, who: Principal, requests: Sequence[ImageRequest], key: IdempotencyKey | None) -> Accepted:
         accepted: Accepted | None = None
         day = day_of(requests[0].created_at.timestamp())
-        cost, limit = sum(request.cost for request in requests), self._parts.limit_settings.budget_milli
+        cost, limit = sum(request.cost for request in requests), self._house.limit_settings.budget_milli
         try:
             rows = tuple(self._row(who, request) for request in requests)
             accepted = await self._accepting.add(Acceptance(who.tenant, day, cost, limit, rows, key))
@@ -122,16 +124,16 @@ class Jobs:
     async def known(self, key: IdempotencyKey) -> Accepted | None:
         """What the key led to, also where the queue is full: that is what whoever asks again waits for."""
         try:
-            return await self._parts.database_calls(self.rows.led_to, key)
+            return await self._house.database_calls(self.rows.led_to, key)
         except KeyReused as refusal:
             raise IdempotencyKeyReused from refusal
 
     def _take_places(self, tenant: str, requests: Sequence[ImageRequest]) -> None:
-        places, held = self._parts.settings.queue_size, self._held()
+        places, held = self._house.settings.queue_size, self._held()
         if self._closing or held.total() + len(requests) > places:
             raise QueueIsFull
         if not has_room(places, held, tenant, len(requests)):
-            seconds = math.ceil(self._parts.dispatcher.mean_seconds * len(held))
+            seconds = math.ceil(self._house.dispatcher.mean_seconds * len(held))
             raise TenantQueueIsFull(max(1, seconds))
         for request in requests:
             self._running[request.id] = _Running(tenant)
@@ -156,7 +158,7 @@ class Jobs:
         running = self._running.get(job_id)
         if running is not None and running.tenant == tenant:
             running.call_off()
-        await self._parts.database_calls(self.rows.ask_to_cancel, job_id, tenant)
+        await self._house.database_calls(self.rows.ask_to_cancel, job_id, tenant)
 
     def steps_done_here(self, job_id: str) -> int:
         """Denoising steps done by this process."""
@@ -189,14 +191,14 @@ class Jobs:
         running.turn = asyncio.get_running_loop().create_future()
         turn = running.turn
 
-        def progress(done: int, _total: int) -> None:
+        def on_step(done: int, _total: int) -> None:
             running.steps_done = done
 
         async def run() -> Outcome:
             try:
                 async with self._turns.taken(who.tenant, who.key_id, request.cost, turn):
                     return await produce(
-                        self._parts, who, request, attempt=attempt, progress=progress, cancel=running.cancel
+                        self._house, who, request, attempt=attempt, on_step=on_step, cancel=running.cancel
                     )
             finally:
                 del self._running[request.id]
@@ -212,10 +214,10 @@ class Jobs:
             "assurance": int(who.assurance),
             "dialect": request.dialect,
             "model": request.model,
-            "order": self._parts.vault.seal(_pack(request), request.id),
+            "request": self._house.vault.encrypt(_pack(request), request.id),
             "told": None
             if request.told == NOTHING_TOLD
-            else self._parts.vault.seal(request.told.to_json(), request.id),
+            else self._house.vault.encrypt(request.told.to_json(), request.id),
             "state": "running",
             "created_at": request.created_at.timestamp(),
             "started_at": self._clock(),
@@ -233,7 +235,7 @@ class Jobs:
                 await self._renew()
                 if take_over:
                     await self._recover()
-                    await asyncio.to_thread(self._suspensions.close_ended, self._parts.ledger)
+                    await asyncio.to_thread(self._suspensions.close_ended, self._house.ledger)
                     await asyncio.to_thread(self.rows.forget_keys)
             except Exception as failure:  # noqa: BLE001  a database away for a moment must not end the keeping
                 log.warning("leases could not be kept: %s", type(failure).__name__)
@@ -248,18 +250,18 @@ class Jobs:
                 self._running[job_id].call_off()
 
     async def _recover(self) -> None:
-        places = self._parts.settings.queue_size
+        places = self._house.settings.queue_size
         while (held := self._held()).total() < places:
             full = frozenset(tenant for tenant in held if not has_room(places, held, tenant))
             row = await asyncio.to_thread(self.rows.claim_abandoned, held, tuple(self._running), full)
             if row is None:
                 return
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
-            await self._parts.pictures.sweep(row.id)
+            await self._house.pictures.sweep(row.id)
             try:
-                request = _unpack(self._parts.vault.open(row.order, row.id))
+                request = _unpack(self._house.vault.decrypt(row.request, row.id))
             except VaultError as failure:
-                await self._parts.records.failed(self._case(_remainder(row), who, row.attempt), failure)
+                await self._house.records.failed(self._progress(_remainder(row), who, row.attempt), failure)
                 continue
             if row.attempt <= MAX_ATTEMPTS:
                 log.info("job %s taken over, attempt %d", row.id, row.attempt)
@@ -267,11 +269,11 @@ class Jobs:
                 if row.cancel_requested:
                     self._running[row.id].call_off()
             else:
-                await self._parts.records.failed(self._case(request, who, row.attempt), Interrupted())
+                await self._house.records.failed(self._progress(request, who, row.attempt), Interrupted())
 
-    def _case(self, request: ImageRequest, who: Principal, attempt: int) -> Case:
-        policy = self._parts.rulebook.policy_for(who.tenant, request.tolerance, subject=request.id)
-        return Case(request, who, policy, attempt)
+    def _progress(self, request: ImageRequest, who: Principal, attempt: int) -> Progress:
+        policy = self._house.rulebook.policy_for(who.tenant, request.tolerance, subject=request.id)
+        return Progress(request, who, policy, attempt)
 
 
 def idempotency_key(secret: bytes, who: Principal, key: str, body: bytes, now: float) -> IdempotencyKey:

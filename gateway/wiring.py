@@ -3,14 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine as Database
-
-from gateway.auth.identity import IdentityProvider
 from gateway.auth.key_store import KeyStore
+from gateway.house import House
 from gateway.limits import Limits, LimitSettings
 from gateway.parts import BootError, build_part
 from gateway.retries.counting import Retries
@@ -18,6 +16,7 @@ from gateway.settings import Settings
 from gateway.signing.links import Links
 from gateway.signing.marks import foreign_marks, watermarkers
 from gateway.signing.provisioning import open_ledger
+from gateway.signing.revocations import timestamp_anchors_pem
 from gateway.signing.signers import CurrentSigner, organisations
 from gateway.statements import taxonomy
 from gateway.stations.chains import Chains
@@ -25,7 +24,6 @@ from gateway.stations.credentials import Credentials
 from gateway.stations.labelling import Labelling
 from gateway.stations.model_names import check_aliases
 from gateway.stations.moderation_log import ModerationLog
-from gateway.stations.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.stations.records import Records
 from gateway.stations.rulebook import Rulebook, rulebook
 from gateway.stations.screening import Screening
@@ -36,10 +34,10 @@ from gateway.store.blobs import Blobs
 from gateway.store.calls import DatabaseCalls
 from gateway.store.data_folder import DataFolder
 from gateway.store.decisions import Decisions
-from gateway.store.vault import Vault
+from gateway.store.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.verifying.checks import Checks, checker_setup
 from gateway.verifying.looks import Looks
-from gateway.verifying.records import StoredRecords, timestamp_anchors_pem
+from gateway.verifying.records import StoredRecords
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.known_pictures.pdq import pdq
@@ -49,11 +47,10 @@ from policies.loading import load_policy
 from policies.policy import ClassifierUse, Policy
 from provenance.claims import Detached
 from provenance.credentials.reading import ManifestReader
-from provenance.files.encoding import Limits as FileLimits
+from provenance.files.encoding import FileBounds
 from provenance.labels import languages
-from provenance.log.ledger import Ledger
 from provenance.marks.watermarkers import Watermarker
-from provenance.sealing import SealingParts
+from provenance.sealing import SealerSetup
 from provenance.signing.timestamps import TimestampAuthority
 
 log = logging.getLogger("fluxgate.boot")
@@ -61,52 +58,7 @@ log = logging.getLogger("fluxgate.boot")
 _KINDS = {"prompt": "prompt_classifiers", "image": "image_classifiers", "image_text": "image_text_readers"}
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The whole house, built. Everything a request touches is in here and nowhere else."""
-
-    settings: Settings
-    rulebook: Rulebook
-    screening: Screening
-    dispatcher: Dispatcher
-    tailoring: Tailoring
-    sealing: Sealing
-    signer: CurrentSigner
-    watermarkers: tuple[Watermarker, ...]
-    looks: Looks
-    checks: Checks
-    ledger: Ledger
-    records: Records
-    retries: Retries
-    moderation_log: ModerationLog
-    chains: Chains
-    pictures: Pictures
-    uploads: Uploads
-    engine: Database
-    database_calls: DatabaseCalls
-    vault: Vault
-    idempotency_secret: bytes
-    links: Links
-    decisions: Decisions
-    limits: Limits
-    limit_settings: LimitSettings
-    identity_providers: tuple[IdentityProvider, ...]
-
-    async def close(self) -> None:
-        """Ends what has threads or native objects, in the order in which work flows."""
-        await self.dispatcher.aclose()
-        self.checks.close()
-        self.screening.close()
-        self.sealing.close()
-        self.records.close()
-        await self.limits.aclose()
-        for provider in self.identity_providers:
-            provider.close()
-        self.database_calls.close()
-        self.engine.dispose()
-
-
-def wire(folder: DataFolder) -> Parts:
+def wire(folder: DataFolder) -> House:
     """Builds and cross-checks everything. Raises `BootError`, `PolicyError`, or what a store raises."""
     settings = folder.settings
     # 1. The policy, and the classifiers it asks; the words in which refusals are stated.
@@ -137,13 +89,13 @@ def wire(folder: DataFolder) -> Parts:
     foreign = foreign_marks(settings)
     blobs = Blobs(folder.blob_url, settings.blob_timeout_seconds)
     pictures = Pictures(blobs)
-    file_limits = FileLimits(settings.max_upload_bytes, settings.max_upload_pixels)
-    looks = Looks(folder.engine)
+    file_limits = FileBounds(settings.max_upload_bytes, settings.max_upload_pixels)
+    looks = Looks(folder.database)
     calls = DatabaseCalls(2 * settings.database_timeout_seconds)  # a place in the pool, then the statement
     # 6. Who may ask, and how much.
-    store = KeyStore(folder.engine, folder.pepper)
+    store = KeyStore(folder.database, folder.pepper)
     limit_settings = LimitSettings(**settings.limits.model_dump())
-    return Parts(
+    return House(
         settings=settings,
         rulebook=book,
         screening=screening,
@@ -167,18 +119,18 @@ def wire(folder: DataFolder) -> Parts:
         ledger=ledger,
         records=Records(ledger, pictures, _now, screening.appeals),
         retries=Retries(
-            folder.engine,
+            folder.database,
             calls,
             folder.secret("retries"),
             settings.retries,
             " ".join(filter(None, (policy.appeal.how, policy.appeal.contact))),
             time.time,
         ),
-        moderation_log=ModerationLog(folder.engine, ledger, time.time),
-        chains=Chains(folder.engine, calls, settings.chains, time.monotonic),
+        moderation_log=ModerationLog(folder.database, ledger, time.time),
+        chains=Chains(folder.database, calls, settings.chains, time.monotonic),
         pictures=pictures,
         uploads=Uploads(
-            folder.engine,
+            folder.database,
             blobs,
             screening,
             Credentials(sealing.parts.reader, signer.anchors_pem),
@@ -190,11 +142,11 @@ def wire(folder: DataFolder) -> Parts:
             ttl_seconds=settings.upload_ttl_seconds,
             quota_bytes=settings.max_stored_upload_bytes,
         ),
-        engine=folder.engine,
+        database=folder.database,
         database_calls=calls,
         vault=folder.vault,
         idempotency_secret=folder.secret("idempotency"),
-        decisions=Decisions(folder.engine, ledger, folder.secret("decisions")),
+        decisions=Decisions(folder.database, ledger, folder.secret("decisions")),
         links=Links(folder.secret("links"), settings.link_ttl_seconds, time.time),
         limits=Limits(limit_settings),
         limit_settings=limit_settings,
@@ -288,7 +240,7 @@ def _sealing(
     settings = folder.settings
     known = watermarkers(settings, folder)
     reader = ManifestReader(signer.anchors_pem, timestamp_anchors_pem(settings))
-    parts = SealingParts(known[0], signer, reader, pdq)
+    parts = SealerSetup(known[0], signer, reader, pdq)
     return Sealing(parts, labelling, settings.provider, _now, _detached(settings)), known
 
 

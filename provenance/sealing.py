@@ -27,7 +27,7 @@ from provenance.signing.local import SignsManifests
 
 
 @dataclass(frozen=True, slots=True)
-class SealingParts:
+class SealerSetup:
     """What sealing works with. `reader` holds our own anchor: what it does not trust is not delivered."""
 
     watermarker: Watermarker
@@ -36,7 +36,7 @@ class SealingParts:
     fingerprint: Fingerprint
 
 
-def seal(parts: SealingParts, pixels: Pixels, claim: Claim) -> SealedImage:
+def seal(parts: SealerSetup, pixels: Pixels, claim: Claim) -> SealedImage:
     """`pixels` as a finished file that carries `claim` in its watermark, its label and its signed manifest.
 
     `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept. Raises `MarkUnreadable` if the mark cannot be read
@@ -86,7 +86,7 @@ def _show(pixels: Pixels, claim: Claim) -> Pixels:
         raise SealError("the visible label does not fit into the picture") from cause
 
 
-def _read_back(parts: SealingParts, data: bytes, store: bytes, claim: Claim, read: Pixels) -> tuple[Credential, Pixels]:
+def _read_back(parts: SealerSetup, data: bytes, store: bytes, claim: Claim, read: Pixels) -> tuple[Credential, Pixels]:
     """What a stranger with our anchor finds in the file: the credential, the labels, and the pixels with the mark.
 
     `read`: the pixels from which the mark has been read already; others are read again.

@@ -16,7 +16,7 @@ from provenance.claims import SYSTEM
 from provenance.credentials.reading import NOT_PRESENT, Credential, CredentialState, ManifestReader
 from provenance.credentials.revocations import Revocation, still_counts
 from provenance.errors import UnreadableImage
-from provenance.files.encoding import Limits, decode
+from provenance.files.encoding import FileBounds, decode
 from provenance.files.headers import read_header
 from provenance.labels import embedded, read_labels
 from provenance.looks.fingerprint import PDQ_LEAST_QUALITY, Fingerprint, sha256
@@ -37,7 +37,7 @@ from provenance.tracing import Lookups, compare_with, look_for, look_up
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyingParts:
+class VerifierSetup:
     """`watermarkers`: all whose marks are still to be recognised, so that retiring one is a choice. `reader`: with our
     own anchors only; what it trusts is ours. `organisations`: those of them that are us, for an anchor may sign for
     others, too; empty for all. `lookups`: None if there are no records to ask. `foreign`: who knows the marks of other
@@ -48,12 +48,12 @@ class VerifyingParts:
     fingerprint: Fingerprint
     lookups: Lookups | None = None
     organisations: frozenset[str] = frozenset()
-    limits: Limits = field(default_factory=Limits)
+    limits: FileBounds = field(default_factory=FileBounds)
     foreign: tuple[ForeignMarks, ...] = ()
     revocation_of: Callable[[str], Revocation | None] = lambda _: None
 
 
-def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> Verification:
+def verify(parts: VerifierSetup, data: bytes, beside: bytes | None = None) -> Verification:
     """What can be said about `data`, a file of any origin. `beside`: a manifest store that came along, if one did.
 
     Never raises for what is in it; what a lookup raises, when records cannot be asked, passes through.
@@ -103,13 +103,13 @@ def verify(parts: VerifyingParts, data: bytes, beside: bytes | None = None) -> V
     )
 
 
-def compare(parts: VerifyingParts, lookups: Lookups, known: KnownImage, data: bytes) -> RecordMatch:
+def compare(parts: VerifierSetup, lookups: Lookups, known: KnownImage, data: bytes) -> RecordMatch:
     """Step 5 alone, against a record that was found otherwise. Raises `UnreadableImage`."""
     pixels = decode(data, parts.limits)
     return compare_with(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels))
 
 
-def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
+def _unopened(parts: VerifierSetup, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
     """A file that cannot be decoded. Where its container still holds a credential of ours, it is ours, broken."""
     credential, media_type = NOT_PRESENT, None
     if problem.field == "data":
@@ -131,18 +131,18 @@ def _unopened(parts: VerifyingParts, data: bytes, digest: str, problem: Unreadab
     return Verification(standing, digest, media_type, credential, None, None, statements, revocation=revocation)
 
 
-def _ours(parts: VerifyingParts, credential: Credential) -> bool:
+def _ours(parts: VerifierSetup, credential: Credential) -> bool:
     """Signed under our own anchor, whatever has become of the file since."""
     return credential.signer_trusted and (not parts.organisations or credential.issuer in parts.organisations)
 
 
-def _claims_us(parts: VerifyingParts, credential: Credential) -> bool:
+def _claims_us(parts: VerifierSetup, credential: Credential) -> bool:
     """Ours, or broken and naming this system: a credential damaged in its very signature is still reported."""
     broken = credential.state is CredentialState.INVALID
     return _ours(parts, credential) or (broken and (credential.generator or "").split(" ")[0] == SYSTEM)
 
 
-def _revocation(parts: VerifyingParts, credential: Credential) -> Revocation | None:
+def _revocation(parts: VerifierSetup, credential: Credential) -> Revocation | None:
     if credential.certificate_serial is None or not _ours(parts, credential):
         return None
     return parts.revocation_of(credential.certificate_serial)
@@ -153,7 +153,7 @@ def _recorded_at(record: RecordMatch | None) -> datetime | None:
 
 
 def _conclude(
-    parts: VerifyingParts,
+    parts: VerifierSetup,
     credential: Credential,
     detection: Detection | None,
     record: RecordMatch | None,

@@ -12,7 +12,7 @@ from gateway.limits import LimitSettings
 def declared_routes(speaker: Any) -> Iterator[tuple[str, str, str]]:
     """(method, path, summary) of each route. Declaring asks the desk for nothing but the public limit."""
     desk = MagicMock()
-    desk.parts.limit_settings = LimitSettings(60, 300, 1000.0, 30)
+    desk.house.limit_settings = LimitSettings(60, 300, 1000.0, 30)
     for route in speaker.router(desk).routes:
         if isinstance(route, APIRoute):
             for method in sorted(route.methods or ()):

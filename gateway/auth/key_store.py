@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Engine as Database
 
 from gateway.auth.identity import Assurance, Scope
 from gateway.store.database import reading
@@ -67,10 +68,10 @@ class StoredKey:
 class KeyStore:
     """The table of keys. `pepper`: at least 32 secret bytes, kept outside the database. `clock`: Unix seconds."""
 
-    def __init__(self, engine: Engine, pepper: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, pepper: bytes, clock: Callable[[], float] = time.time) -> None:
         if len(pepper) < _MIN_PEPPER_BYTES:
             raise ValueError(f"pepper must hold at least {_MIN_PEPPER_BYTES} bytes")
-        self._engine = engine
+        self._database = database
         self._mac = hmac.new(pepper, digestmod="sha256")
         self._clock = clock
 
@@ -105,7 +106,7 @@ class KeyStore:
         if not wanted:
             raise KeyRefused("scopes", f"is empty: name at least one of {', '.join(Scope)}")
         record = KeyRecord(_token(_ID_BYTES), tenant, label, wanted, Assurance(assurance), now, expires_at, None, None)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             key = self._insert(connection, record)
             _count_change(connection)
         return record, key
@@ -115,7 +116,7 @@ class KeyStore:
         query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
         if tenant is not None:
             query = query.where(api_keys.c.tenant == tenant)
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return tuple(_stored(row).record for row in connection.execute(query).mappings())
 
     def rotate(self, key_id: str, grace_seconds: float) -> tuple[KeyRecord, str]:
@@ -127,7 +128,7 @@ class KeyStore:
         if not grace_seconds >= 0:
             raise KeyRefused("grace_seconds", "must not be negative")
         now = self._clock()
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             old = self._get(connection, key_id)
             if old.revoked_at is not None:
                 raise KeyRefused("key_id", "names a revoked key: create a new one instead")
@@ -149,7 +150,7 @@ class KeyStore:
 
     def revoke(self, key_id: str) -> KeyRecord:
         """Ends a key for good; every gateway on this database notices within a second. Revoking twice is the same."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             if self._get(connection, key_id).revoked_at is None:
                 change = update(api_keys).where(api_keys.c.id == key_id)
                 connection.execute(change.values(revoked_at=self._clock()))
@@ -158,12 +159,12 @@ class KeyStore:
 
     def changes(self) -> int:
         """How often any key was changed so far: the one number to poll."""
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return _changes(connection)
 
     def load(self) -> tuple[int, tuple[StoredKey, ...]]:
         """The number of changes, then every key: a change in between is seen again at the next poll, never missed."""
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return _changes(connection), tuple(_stored(row) for row in connection.execute(select(api_keys)).mappings())
 
     def _insert(self, connection: Connection, record: KeyRecord) -> str:

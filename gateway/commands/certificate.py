@@ -168,9 +168,9 @@ def _chain_in_use(folder: "DataFolder") -> "tuple[x509.Certificate, ...]":
 
 
 def _is_revoked(folder: "DataFolder", leaf: "x509.Certificate") -> bool:
-    from gateway.verifying.records import Revocations
+    from gateway.signing.revocations import Revocations
 
-    return Revocations(folder.engine).of(str(leaf.serial_number)) is not None
+    return Revocations(folder.database).of(str(leaf.serial_number)) is not None
 
 
 def _refuse_revoked(folder: "DataFolder", leaf: "x509.Certificate") -> None:

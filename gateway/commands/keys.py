@@ -151,7 +151,7 @@ def _open(data_dir: Path, *, make: bool = False) -> KeyStore:
         )
     try:
         folder = open_data_folder(data_dir)
-        return KeyStore(folder.engine, folder.pepper)
+        return KeyStore(folder.database, folder.pepper)
     except (SettingsError, OSError, ValueError) as failure:
         raise typer.BadParameter(str(failure), param_hint="--data-dir") from failure
 

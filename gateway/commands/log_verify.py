@@ -69,7 +69,7 @@ def verify(
         from gateway.verifying.record_check import check_records
 
         found += check_records(opened.engine_for_log, openings)
-        opened.engine.dispose()
+        opened.database.dispose()
     faults = [{"code": f.code, "place": places.get(f.place, f.place), "detail": f.detail} for f in found] + faults
     if as_json:
         said = {"intact": not faults, "entries": report.size, "root": report.root, "checkpoints": report.checkpoints}
@@ -120,7 +120,7 @@ def _opened(data_dir: Path) -> "DataFolder":
 
     opened = open_unchanged_folder(existing(data_dir))
     try:
-        current = is_migrated(opened.engine)
+        current = is_migrated(opened.database)
     except SQLAlchemyError:
         stop("the database cannot be read: is it there, and does it answer?")
     if not current:

@@ -30,7 +30,7 @@ def list_suspensions(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = Fal
             "until": datetime.fromtimestamp(each.until, UTC).isoformat(timespec="seconds"),
             "turned_away": str(each.turned_away),
         }
-        for each in Suspensions(open_data_folder(existing(data_dir)).engine, time.time).running()
+        for each in Suspensions(open_data_folder(existing(data_dir)).database, time.time).running()
     ]
     if as_json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
@@ -48,6 +48,6 @@ def lift(
 ) -> None:
     """End a suspension, and forget what was counted of this person. It goes into the log."""
     folder = open_data_folder(existing(data_dir))
-    if not Suspensions(folder.engine, time.time).lift(decision, open_ledger(folder)):
+    if not Suspensions(folder.database, time.time).lift(decision, open_ledger(folder)):
         stop("this decision has led to no suspension that runs: see `fluxgate retries list`")
     typer.echo("Lifted.")

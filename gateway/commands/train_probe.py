@@ -104,9 +104,9 @@ def train_probe(
 def _read(path: Path) -> bytes:
     """Bounded like a picture that is sent in."""
     from moderation.probes.pictures import PictureSkipped
-    from provenance.files.encoding import Limits
+    from provenance.files.encoding import FileBounds
 
-    most = Limits().max_bytes
+    most = FileBounds().max_bytes
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
@@ -121,10 +121,10 @@ def _decode(data: bytes) -> "Pixels":
     """The decoder for pictures from anywhere: too many pixels are refused before a codec runs."""
     from moderation.probes.pictures import PictureSkipped
     from provenance.errors import UnreadableImage
-    from provenance.files.encoding import Limits, decode
+    from provenance.files.encoding import FileBounds, decode
 
     try:
-        return decode(data, Limits())
+        return decode(data, FileBounds())
     except UnreadableImage as failure:
-        reasons = {"pixels": f"more than {Limits().max_pixels} pixels", "frames": "animated"}
+        reasons = {"pixels": f"more than {FileBounds().max_pixels} pixels", "frames": "animated"}
         raise PictureSkipped(reasons.get(failure.field, "no readable picture")) from failure

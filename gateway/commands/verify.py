@@ -120,13 +120,13 @@ def _why(failure: Exception) -> str:
 
 def _draw(checked: "Checked", map_file: Path) -> None:
     """Writes the map; where nothing was compared there is none, which is said."""
-    from provenance.files.encoding import Limits, decode, encode
+    from provenance.files.encoding import FileBounds, decode, encode
     from provenance.looks.change_map import drawn
 
     if checked.change_map is None:
         typer.echo(f"{map_file} was not written: the image was not compared with an original.", err=True)
         return
-    pixels = decode(checked.path.read_bytes(), Limits())
+    pixels = decode(checked.path.read_bytes(), FileBounds())
     map_file.write_bytes(encode(drawn(pixels, checked.change_map), "image/png", 95))
 
 

@@ -95,10 +95,10 @@ def _furnish(data_dir: Path, account: Account) -> str:
     files = signing_files(folder.keys, settings.provider, utc_now(), folder.key_passphrase)
     signer = log_signer(folder.keys, folder.key_passphrase)
     scopes = (Scope.GENERATE, Scope.MODERATE)
-    record, key = KeyStore(folder.engine, folder.pepper).create(
+    record, key = KeyStore(folder.database, folder.pepper).create(
         "demo", "demonstration", scopes, Assurance.ORGANISATION, None
     )
-    folder.engine.dispose()
+    folder.database.dispose()
     secret = key.rsplit("_", 1)[1].encode()
     stored = any(secret in file.read_bytes() for file in data_dir.rglob("*") if file.is_file())
     account.tell(
@@ -340,7 +340,7 @@ def _audit(data_dir: Path, out: Path, receipts: tuple[Receipt, ...], account: Ac
     vkey = (folder.keys / "log.vkey").read_text("ascii").strip()
     exported = out / "log"
     export(folder.engine_for_log, exported, vkey)
-    folder.engine.dispose()
+    folder.database.dispose()
     report = fsck(exported, vkey, [receipt.checkpoint for receipt in receipts])
     outcomes = [json.loads(receipt.leaf)["outcome"] for receipt in receipts]
     account.tell(

@@ -177,15 +177,15 @@ class Native:
                 raise BadRequest("file", f"takes one file; got {number}", "Send each file with a request of its own")
             await desk.not_suspended(who, desk.end_user(request, who, safety_identifier))
             if purpose == "mask":
-                row = await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "")
+                row = await desk.house.uploads.take_mask(who, await file.read(), file.filename or "")
                 return _json({"data": _kept(desk, request, row)})
-            taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "", self.name)
+            taken = await desk.house.uploads.take(who, await file.read(), file.filename or "", self.name)
             return _json({"data": _uploaded(desk, request, taken)})
 
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
             await desk.identify(request, Scope.GENERATE)
-            return _json({"data": [_model(card, desk.aliases(card)) for card in desk.parts.dispatcher.models]})
+            return _json({"data": [_model(card, desk.aliases(card)) for card in desk.house.dispatcher.models]})
 
         return router
 

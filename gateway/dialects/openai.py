@@ -113,13 +113,13 @@ class OpenAI:
             body = _named(desk, request, who, body)
             await desk.not_suspended(who, body.safety_identifier)
             call_id = f"modr-{secrets.token_hex(12)}"
-            results = await moderate(desk.parts, who, body, call_id)
+            results = await moderate(desk.house, who, body, call_id)
             return _json({"id": call_id, "model": MODERATION_MODEL, "results": results})
 
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
             await desk.identify(request, Scope.GENERATE)
-            cards = [_model(card, desk) for card in desk.parts.dispatcher.models]
+            cards = [_model(card, desk) for card in desk.house.dispatcher.models]
             return _json({"object": "list", "data": cards})
 
         @router.get("/models/{model:path}", summary="One served model, whose id may hold slashes")
@@ -131,7 +131,7 @@ class OpenAI:
 
 
 def _model(card: ModelCard, desk: Desk) -> dict[str, Any]:
-    owner = desk.parts.settings.provider
+    owner = desk.house.settings.provider
     return {"id": card.id, "object": "model", "created": 0, "owned_by": owner, "text_tokens": card.text_tokens}
 
 
@@ -186,7 +186,7 @@ def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delive
     if body.response_format == "url":
         return {"url": desk.image_link(request, outcome.image), "b64_json": None, **said}
     image = outcome.image
-    data = desk.parts.pictures.file(outcome.receipt.request_id, image)
+    data = desk.house.pictures.file(outcome.receipt.request_id, image)
     return {"b64_json": base64.b64encode(data).decode(), "url": None, **said}
 
 

@@ -243,12 +243,12 @@ async def take_in(
 
 
 async def _take(desk: Desk, who: Principal, file: UploadFile) -> str:
-    taken = await desk.parts.uploads.take(who, await file.read(), file.filename or "", "openai")
+    taken = await desk.house.uploads.take(who, await file.read(), file.filename or "", "openai")
     return str(taken.row.id)
 
 
 async def _take_mask(desk: Desk, who: Principal, file: UploadFile) -> str:
-    return str((await desk.parts.uploads.take_mask(who, await file.read(), file.filename or "", "mask")).id)
+    return str((await desk.house.uploads.take_mask(who, await file.read(), file.filename or "", "mask")).id)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -11,8 +11,8 @@ from pydantic import Discriminator, Field
 from gateway.auth.identity import Principal, Scope
 from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest, ScreeningUnanswered
+from gateway.house import House
 from gateway.statements import only_unanswered
-from gateway.wiring import Parts
 from policies.evaluate import evaluate
 from policies.findings import UNANSWERED, Category, Fact, Finding, Stage
 from policies.policy import Policy
@@ -100,7 +100,7 @@ Part = Annotated[Words | Picture, Discriminator("type")]
 
 
 class ModerationBody(WireBody):
-    """One text, several texts (a result each), or parts of one subject (one result)."""
+    """One text, several texts (a result each), or house of one subject (one result)."""
 
     input: str | list[str] | list[Part]
     safety_identifier: str | None = Field(None, description="your pseudonym for the end user, as in the images routes")
@@ -108,7 +108,7 @@ class ModerationBody(WireBody):
     model: str = Field(MODERATION_MODEL, description="accepted; the policy's classifiers answer whatever it says")
 
 
-async def moderate(parts: Parts, who: Principal, body: ModerationBody, call_id: str) -> list[dict[str, Any]]:
+async def moderate(house: House, who: Principal, body: ModerationBody, call_id: str) -> list[dict[str, Any]]:
     """One result a subject. `call_id`: by which a canary may be chosen, as for any request.
 
     Raises `BadRequest`, `UnreadableImage`, or `ScreeningUnanswered` if any part was silent.
@@ -116,7 +116,7 @@ async def moderate(parts: Parts, who: Principal, body: ModerationBody, call_id: 
     inputs = body.input if isinstance(body.input, list) else [body.input]
     if not 1 <= len(inputs) <= MAX_INPUTS:
         raise BadRequest("input", f"has {len(inputs)} parts", f"Send 1 to {MAX_INPUTS}")
-    longest = parts.settings.max_prompt_characters
+    longest = house.settings.max_prompt_characters
     subjects: list[list[tuple[Stage, Any]]] = []
     for each in inputs:
         words = each if isinstance(each, str) else each.text if isinstance(each, Words) else None
@@ -127,25 +127,25 @@ async def moderate(parts: Parts, who: Principal, body: ModerationBody, call_id: 
             continue
         if not subjects:
             subjects.append([])
-        looked_at = (Stage.PROMPT, words) if words is not None else (Stage.INPUT_IMAGE, await _pixels(parts, each))
+        looked_at = (Stage.PROMPT, words) if words is not None else (Stage.INPUT_IMAGE, await _pixels(house, each))
         subjects[0].append(looked_at)
-    policy = parts.rulebook.policy_for(who.tenant, subject=call_id)
+    policy = house.rulebook.policy_for(who.tenant, subject=call_id)
     sent = [each.model_dump() if isinstance(each, WireBody) else each for each in inputs]
     results = []
     for number, subject in enumerate(subjects):
-        decision, result = await _result(parts, who, policy, subject)
+        decision, result = await _result(house, who, policy, subject)
         if decision.stops:
             said = orjson.dumps(sent[number] if len(subjects) == len(sent) else sent)
-            await parts.moderation_log.stopped(
+            await house.moderation_log.stopped(
                 who, body.safety_identifier, f"{call_id}-{number}", policy, decision, said
             )
         else:
-            parts.moderation_log.passed(who)
+            house.moderation_log.passed(who)
         results.append(result)
     return results
 
 
-async def _pixels(parts: Parts, picture: Any) -> Any:
+async def _pixels(house: House, picture: Any) -> Any:
     head, _, payload = picture.image_url.url.partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
         raise BadRequest("input.image_url", "is not a data: URL", "Send data:image/png;base64,…; nothing is fetched")
@@ -153,15 +153,15 @@ async def _pixels(parts: Parts, picture: Any) -> Any:
         data = base64.b64decode(payload, validate=True)
     except ValueError as failure:  # binascii.Error is one; so is what non-ASCII text raises
         raise BadRequest("input.image_url", "is not valid base64", "Encode the file's bytes") from failure
-    return await asyncio.to_thread(decode, data, parts.uploads.limits)
+    return await asyncio.to_thread(decode, data, house.uploads.limits)
 
 
 async def _result(
-    parts: Parts, who: Principal, policy: Policy, subject: list[tuple[Stage, Any]]
+    house: House, who: Principal, policy: Policy, subject: list[tuple[Stage, Any]]
 ) -> tuple[Decision, dict[str, Any]]:
     decision = Decision(Verdict.ALLOW, policy.digest)
     looks = [
-        await (parts.screening.prompt(thing) if stage is Stage.PROMPT else parts.screening.image(thing, stage))
+        await (house.screening.prompt(thing) if stage is Stage.PROMPT else house.screening.image(thing, stage))
         for stage, thing in subject
     ]
     pictures = [found for (stage, _), found in zip(subject, looks, strict=True) if stage is Stage.INPUT_IMAGE]

@@ -90,7 +90,7 @@ class SoftBinding:
 
     def router(self, desk: Desk) -> APIRouter:
         """All routes."""
-        parts = desk.parts
+        parts = desk.house
         router = APIRouter(route_class=speaking(self), tags=["soft binding"])
         resolver = _Resolver(desk)
 
@@ -182,9 +182,9 @@ class _Resolver:
     """Looks up delivered pictures; held ones do not exist here."""
 
     def __init__(self, desk: Desk) -> None:
-        self._parts = desk.parts
-        self._looks = desk.parts.looks
-        self.mark_algorithms = frozenset(part.algorithm for part in desk.parts.watermarkers if part.marks)
+        self._parts = desk.house
+        self._looks = desk.house.looks
+        self.mark_algorithms = frozenset(part.algorithm for part in desk.house.watermarkers if part.marks)
 
     def answers(self) -> bool:
         """Whether records and log can be read."""
@@ -197,7 +197,7 @@ class _Resolver:
 
     def picture(self, condition: ColumnElement[bool]) -> Row[Any]:
         """The delivered picture. Raises `NotFound`."""
-        with reading(self._parts.engine).connect() as connection:
+        with reading(self._parts.database).connect() as connection:
             row = connection.execute(select(images).where(condition, images.c.held.is_(False))).first()
         if row is None:
             raise NotFound("manifest")
@@ -319,7 +319,7 @@ def _unsupported(alg: str) -> BadRequest:
 
 
 def _root(request: Request, desk: Desk) -> str:
-    return public_base(request, desk.parts.settings) + ROOT
+    return public_base(request, desk.house.settings) + ROOT
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

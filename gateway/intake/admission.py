@@ -86,14 +86,14 @@ class Intake:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        settings = desk.parts.settings
+        settings = desk.house.settings
         self._file_bytes = settings.max_upload_bytes
         self._seconds = settings.intake.body_timeout_seconds
         self._memory = BodyMemory(self._bytes(_MEMORY))
         self._public_memory = BodyMemory(self._bytes(_PUBLIC_MEMORY))
-        self._limiter = public_limiter(desk.parts.limit_settings)
-        self._rate = public_rate(desk.parts.limit_settings)
-        self._in_redis = desk.parts.limit_settings.redis_url is not None
+        self._limiter = public_limiter(desk.house.limit_settings)
+        self._rate = public_rate(desk.house.limit_settings)
+        self._in_redis = desk.house.limit_settings.redis_url is not None
         self._rates: dict[str, Callable[[Request], None]] = {}
 
     @asynccontextmanager

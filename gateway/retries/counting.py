@@ -26,7 +26,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 
-from sqlalchemy import Delete, Engine, delete, insert, select, update
+from sqlalchemy import Delete, delete, insert, select, update
+from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import telemetry
@@ -37,7 +38,7 @@ from gateway.retries.sketches import sketch
 from gateway.retries.steps import Like, Refusal, Rows, hardest, likes, suspension, wait_seconds
 from gateway.settings import RetryOptions
 from gateway.statements import decision_id
-from gateway.stations.records import Case
+from gateway.stations.progress import Progress
 from gateway.store.calls import DatabaseCalls
 from gateway.store.database import reading
 from gateway.store.schema import refused_prompts
@@ -58,14 +59,14 @@ class Retries:
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         calls: DatabaseCalls,
         key: bytes,
         options: RetryOptions,
         appeal: str,
         clock: Callable[[], float],
     ) -> None:
-        self._engine = engine
+        self._database = database
         self._calls = calls
         self._key = key
         self._options = options
@@ -78,28 +79,28 @@ class Retries:
         """Raises `Suspended`, or `RetrySlowed` for a prompt; `SQLAlchemyError` if it cannot be known."""
         await self._calls(self._admit, who, end_user, prompt)
 
-    async def weigh(self, case: Case) -> None:
-        """Joins to a case what asking again has led to: a note if it was refused, a hold if it was not.
+    async def weigh(self, progress: Progress) -> None:
+        """Joins to a request's progress what asking again has led to: a note if it was refused, a hold if it was not.
 
         To be called once the prompt, or the picture drawn from it, was decided on. A refusal is counted by the
-        transaction that records it. Without a database nothing is joined: the case stands as the screening decided.
+        transaction that records it. Without a database nothing is joined: the progress stands as the screening decided.
         """
         refused = any(
             reason.verdict is Verdict.REFUSE
             and reason.category != UNANSWERED
             and reason.stage is not Stage.INPUT_IMAGE  # there it was for a picture sent in, not for the words
-            for reason in case.decision.reasons
+            for reason in progress.decision.reasons
         )
-        if case.decision.stops and not refused:
+        if progress.decision.stops and not refused:
             return
         try:
-            found = await self._calls(self._refused if refused else self._passed, case)
+            found = await self._calls(self._refused if refused else self._passed, progress)
         except SQLAlchemyError as failure:
             log.warning("refused prompts could not be counted: %s", type(failure).__name__)
             return
         if found is not None:
             telemetry.RETRIES.labels(found.rule.removeprefix("retries-")).inc()
-            case.join(Decision(found.verdict, case.policy.digest, (found,)))
+            progress.join(Decision(found.verdict, progress.policy.digest, (found,)))
 
     # -- blocking, in a thread ------------------------------------------------------------------------------------
 
@@ -122,36 +123,36 @@ class Retries:
     def _count(self, step: str, request_id: str) -> None:
         telemetry.RETRIES.labels(step).inc()
         counted = update(refused_prompts).where(refused_prompts.c.request_id == request_id)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(counted.values(turned_away=refused_prompts.c.turned_away + 1))
 
-    def _passed(self, case: Case) -> Reason | None:
-        own, others = self._known(case.who, case.request.end_user, self._clock())
+    def _passed(self, progress: Progress) -> Reason | None:
+        own, others = self._known(progress.who, progress.request.end_user, self._clock())
         if not (own or others):
             return None
-        made = sketch(case.request.prompt, self._tenant_key(case.who))
+        made = sketch(progress.request.prompt, self._tenant_key(progress.who))
         for like in likes(own, others, made, self._options, another=False):
             if like.tries >= self._options.hold_after:
-                return self._reason("hold", Verdict.HOLD, case, like)
+                return self._reason("hold", Verdict.HOLD, progress, like)
         return None
 
-    def _refused(self, case: Case) -> Reason | None:
-        made = sketch(case.request.prompt, self._tenant_key(case.who))
+    def _refused(self, progress: Progress) -> Reason | None:
+        made = sketch(progress.request.prompt, self._tenant_key(progress.who))
         if made is None:
             return None
-        asked, now = case.request.created_at.timestamp(), self._clock()
-        asking = case.request.asking or case.request.id
+        asked, now = progress.request.created_at.timestamp(), self._clock()
+        asking = progress.request.asking or progress.request.id
         with self._lock:  # of refusals that are decided at one moment, each sees those before it
-            own, others = self._known(case.who, case.request.end_user, now)
+            own, others = self._known(progress.who, progress.request.end_user, now)
             found = likes(_before(own, asking), _before(others, asking), made, self._options, another=True)
             step, like = hardest(found, self._options)
             suspends = step == "suspend" and suspension(own)[0] <= now
             until = now + self._options.suspend_seconds if suspends else None
             refusal = Refusal(
-                request_id=case.request.id,
-                tenant=case.who.tenant,
-                subject=self._subject(case.who, case.request.end_user),
-                key_subject=self._subject(case.who, None),
+                request_id=progress.request.id,
+                tenant=progress.who.tenant,
+                subject=self._subject(progress.who, progress.request.end_user),
+                key_subject=self._subject(progress.who, None),
                 asking=asking,
                 sketch=made,
                 at=asked,
@@ -159,9 +160,9 @@ class Retries:
                 suspended_until=until,
             )
             self._deciding[refusal.request_id] = (now, refusal)
-        case.alongside += (_forget(now), insert(refused_prompts).values(asdict(refusal)))
-        case.afterwards += (lambda: self._recorded(refusal.request_id),)
-        return self._reason(step, Verdict.FLAG, case, like) if step and like else None
+        progress.alongside += (_forget(now), insert(refused_prompts).values(asdict(refusal)))
+        progress.afterwards += (lambda: self._recorded(refusal.request_id),)
+        return self._reason(step, Verdict.FLAG, progress, like) if step and like else None
 
     def _recorded(self, request_id: str) -> None:
         self._deciding.pop(request_id, None)  # without the lock: this is called on the event loop
@@ -176,7 +177,7 @@ class Retries:
             if decided < now - RECORDING_SECONDS:
                 self._deciding.pop(request_id, None)
         deciding = [refusal for _, refusal in tuple(self._deciding.values())]  # before the database is read
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             for column, value in (("subject", self._subject(who, end_user)), ("key_subject", self._subject(who, None))):
                 table = refused_prompts.c
                 query = select(refused_prompts).where(table[column] == value, table.expires_at > now)
@@ -186,11 +187,11 @@ class Retries:
                 found.append((*stored, *new))
         return found[0], found[1]
 
-    def _reason(self, step: str, verdict: Verdict, case: Case, like: Like) -> Reason:
+    def _reason(self, step: str, verdict: Verdict, progress: Progress, like: Like) -> Reason:
         return Reason(
             rule=f"retries-{step}",
             category=Category.EVASION.value,
-            stage=Stage.OUTPUT_IMAGE if case.stage is Stage.OUTPUT_IMAGE else Stage.PROMPT,
+            stage=Stage.OUTPUT_IMAGE if progress.stage is Stage.OUTPUT_IMAGE else Stage.PROMPT,
             verdict=verdict,
             classifier="retries",
             version="1",

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Engine as Database
 
 from gateway.statements import decision_id
 from gateway.store.database import reading
 from gateway.store.schema import refused_prompts
 from gateway.version import SYSTEM_VERSION
 from provenance.errors import AlreadyRecorded
-from provenance.log.entries import Entry, Outcome
+from provenance.log.entries import Entry, EntryKind
 from provenance.log.ledger import Ledger
 
 
@@ -35,15 +36,15 @@ class Suspension:
 class Suspensions:
     """`clock`: Unix seconds."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
         self._clock = clock
 
     def running(self) -> tuple[Suspension, ...]:
         """Those that run now, the one that ends first in front."""
         table = refused_prompts.c
         query = select(refused_prompts).where(table.suspended_until > self._clock())
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             rows = connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
         return tuple(
             Suspension(decision_id(row.request_id), row.tenant, row.suspended_until, row.turned_away) for row in rows
@@ -55,13 +56,13 @@ class Suspensions:
         The log says that a person did so: with its entry it happens, or not at all. Raises `LedgerUnavailable`.
         """
         table = refused_prompts.c
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             rows = connection.execute(select(refused_prompts).where(table.suspended_until > self._clock())).all()
             subject = next((row.subject for row in rows if decision_id(row.request_id) == decision), None)
             if subject is None:
                 return False
             counts = connection.execute(select(table.turned_away).where(table.subject == subject)).scalars()
-            entry = self._entry("lifted", Outcome.LIFTED, decision, sum(counts))
+            entry = self._entry("lifted", EntryKind.LIFTED, decision, sum(counts))
 
         def forget(connection: Connection) -> None:
             connection.execute(delete(refused_prompts).where(table.subject == subject))
@@ -78,15 +79,15 @@ class Suspensions:
         suspended = table.suspended_until <= now
         slowed = (table.expires_at <= now) & table.suspended_until.is_(None) & (table.turned_away > 0)
         for name, over in (("ended", suspended), ("forgotten", slowed)):
-            with reading(self._engine).connect() as connection:
+            with reading(self._database).connect() as connection:
                 rows = connection.execute(select(table.request_id, table.turned_away).where(over)).all()
             for row in rows:
-                entry = self._entry(name, Outcome.ENDED, decision_id(row.request_id), row.turned_away)
+                entry = self._entry(name, EntryKind.ENDED, decision_id(row.request_id), row.turned_away)
                 with contextlib.suppress(AlreadyRecorded):  # another gateway was faster
                     ledger.record(entry, _closing(row.request_id))
 
-    def _entry(self, name: str, outcome: Outcome, decision: str, turned_away: int) -> Entry:
-        by_a_person = outcome is Outcome.LIFTED
+    def _entry(self, name: str, outcome: EntryKind, decision: str, turned_away: int) -> Entry:
+        by_a_person = outcome is EntryKind.LIFTED
         return Entry(
             request_id=f"{name}-{decision}",
             outcome=outcome,

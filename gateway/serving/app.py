@@ -1,4 +1,4 @@
-"""The FastAPI app from parts: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
+"""The FastAPI app from house: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match
 
 from gateway.desk import Desk
 from gateway.dialects.dialect import AskingRoute, Dialect, speaker_at
+from gateway.house import House
 from gateway.intake.admission import Intake
 from gateway.jobs import Jobs
 from gateway.parts import BootError, build_part, part_names
@@ -23,7 +24,6 @@ from gateway.serving.api_page import PAGE_HEADERS, api_page
 from gateway.serving.envelope import Envelope
 from gateway.serving.public.routes import Public
 from gateway.version import SYSTEM, SYSTEM_VERSION
-from gateway.wiring import Parts
 
 _NO_ROUTES: dict[str, Any] = {
     "docs_url": None,  # these pages would load scripts from strangers' servers
@@ -56,26 +56,26 @@ def _methods(routes: Iterable[BaseRoute], request: Request) -> set[str]:
     }
 
 
-def build_app(parts: Parts, dialects: Sequence[Dialect] | None = None) -> FastAPI:
+def build_app(house: House, dialects: Sequence[Dialect] | None = None) -> FastAPI:
     """The app. `dialects`: all installed ones unless given."""
     if dialects is None:
-        dialects = [build_part("dialects", name, parts.settings.parts.get(name, {})) for name in part_names("dialects")]
-    jobs = Jobs(parts)
-    desk = Desk(parts, jobs)
+        dialects = [build_part("dialects", name, house.settings.parts.get(name, {})) for name in part_names("dialects")]
+    jobs = Jobs(house)
+    desk = Desk(house, jobs)
     public = Public()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log.info("loading the model")
-        await parts.dispatcher.start()
+        await house.dispatcher.start()
         await jobs.start()
-        keeping = [asyncio.create_task(parts.moderation_log.keep()), asyncio.create_task(parts.uploads.keep())]
+        keeping = [asyncio.create_task(house.moderation_log.keep()), asyncio.create_task(house.uploads.keep())]
         yield
         for task in keeping:
             task.cancel()
         await asyncio.wait(keeping)
         await jobs.close()
-        await parts.close()
+        await house.close()
 
     app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, **_NO_ROUTES)
     app.state.desk = desk

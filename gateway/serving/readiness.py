@@ -26,8 +26,8 @@ from typing import Final
 import numpy as np
 from sqlalchemy import update
 
+from gateway.house import House
 from gateway.store.schema import key_changes
-from gateway.wiring import Parts
 from policies.findings import UNANSWERED, Stage
 
 log = logging.getLogger("fluxgate.health")
@@ -47,15 +47,15 @@ class NotAnswering(Exception):
 class Readiness:
     """Of one gateway. Lives on one event loop."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, house: House) -> None:
+        self._house = house
         checks: dict[str, Callable[[], None]] = {
             "engine": self._engine,
             "database": self._database,
             "data_folder": self._data_folder,
             "disk_space": self._disk_space,
-            "blob_store": parts.pictures.try_store,
-            "signer": parts.signer.try_key,
+            "blob_store": house.pictures.try_store,
+            "signer": house.signer.try_key,
             "classifiers": self._classifiers,
         }
         self._probes: Mapping[str, _Probe] = {
@@ -69,21 +69,21 @@ class Readiness:
         return [name for name, there in zip((*self._probes, "redis"), asked, strict=True) if not there]
 
     async def _redis(self) -> bool:
-        return await self._parts.limits.answers(PATIENCE_SECONDS)
+        return await self._house.limits.answers(PATIENCE_SECONDS)
 
     # -- blocking, each in its own thread -----------------------------------------------------------------------
 
     def _engine(self) -> None:
-        if not self._parts.dispatcher.ready:
+        if not self._house.dispatcher.ready:
             raise NotAnswering
 
     def _database(self) -> None:
-        with self._parts.engine.connect() as connection, connection.begin() as transaction:
+        with self._house.database.connect() as connection, connection.begin() as transaction:
             connection.execute(update(key_changes).values(count=key_changes.c.count))
             transaction.rollback()
 
     def _data_folder(self) -> None:
-        file = self._parts.settings.data_dir / f".ready-{secrets.token_hex(8)}"
+        file = self._house.settings.data_dir / f".ready-{secrets.token_hex(8)}"
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.write(descriptor, bytes(4096))
@@ -93,13 +93,13 @@ class Readiness:
             file.unlink()
 
     def _disk_space(self) -> None:
-        local = self._parts.pictures.local_folder
-        for folder in {self._parts.settings.data_dir, *([local] if local is not None else ())}:
+        local = self._house.pictures.local_folder
+        for folder in {self._house.settings.data_dir, *([local] if local is not None else ())}:
             if shutil.disk_usage(_existing(folder)).free < LEAST_FREE_BYTES:
                 raise NotAnswering
 
     def _classifiers(self) -> None:
-        screening = self._parts.screening
+        screening = self._house.screening
         plain = np.full((256, 256, 3), 128, np.uint8)
         plain.setflags(write=False)
         findings = (*screening.read("a red apple"), *screening.look(plain, Stage.OUTPUT_IMAGE))

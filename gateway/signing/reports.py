@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from provenance.errors import ProvenanceError
-from provenance.log.entries import Entry, Outcome, read_leaf
+from provenance.log.entries import Entry, EntryKind, read_leaf
 from provenance.log.ledger import Ledger
 from provenance.log.receipts import Receipt, verify_receipt
 
@@ -29,7 +29,7 @@ def sign_report(folder: Path, ledger: Ledger, now: datetime, system_version: str
     whole = hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files.items()).encode()).hexdigest()
     entry = Entry(
         request_id=f"report-{whole[:32]}",
-        outcome=Outcome.MEASURED,
+        outcome=EntryKind.MEASURED,
         time=now,
         dialect="cli",
         stage="screening",
@@ -53,7 +53,7 @@ def check_report(folder: Path, vkey: str) -> datetime:
     verify_receipt(receipt, vkey)
     said = read_leaf(receipt.leaf)
     signed = said.get("files")
-    if said.get("outcome") != Outcome.MEASURED or not isinstance(signed, dict):
+    if said.get("outcome") != EntryKind.MEASURED or not isinstance(signed, dict):
         raise ReportChanged(f"{RECEIPT} is the receipt of something else, not of a report")
     found = _digests(folder)
     for name in sorted(signed.keys() | found.keys()):

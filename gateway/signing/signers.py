@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 
 from gateway.parts import BootError, build_part
 from gateway.signing.provisioning import RENEW_BEFORE, SigningFiles, anchors_pem, known_leaves, locked, signing_files
+from gateway.signing.revocations import Revocations
 from gateway.store.data_folder import DataFolder
-from gateway.verifying.records import Revocations
 from provenance.claims import Detached
 from provenance.errors import ProvenanceError, SigningFailed
 from provenance.signing.certificates import end_of, expiry_warning, load_chain
@@ -54,7 +54,7 @@ class CurrentSigner:
         self.authority = authority
         self._folder = folder
         self._clock = clock
-        self._revocations = Revocations(folder.engine)
+        self._revocations = Revocations(folder.database)
         self._lock = threading.Lock()
         self._files = self._provided()
         self.anchors_pem = anchors_pem(folder.keys)

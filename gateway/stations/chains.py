@@ -13,7 +13,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
 
 from gateway.auth.identity import Principal
 from gateway.exchange import ImageRequest
@@ -57,8 +58,10 @@ class _Asked:
 class Chains:
     """To be used from the event loop. `clock`: seconds, of any beginning."""
 
-    def __init__(self, engine: Engine, calls: DatabaseCalls, options: ChainOptions, clock: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(
+        self, database: Database, calls: DatabaseCalls, options: ChainOptions, clock: Callable[[], float]
+    ) -> None:
+        self._database = database
         self._calls = calls
         self._options = options
         self._clock = clock
@@ -118,7 +121,7 @@ class Chains:
             .join(uploads, (uploads.c.sha256 == images.c.sha256) & (uploads.c.tenant == images.c.tenant))
             .where(images.c.tenant == tenant, uploads.c.id.in_(sent))
         )
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return frozenset(connection.execute(query).scalars())
 
 

@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Engine as Database
 from sqlalchemy.exc import IntegrityError
 
 from gateway.auth.end_users import commitment_bytes
@@ -39,8 +40,8 @@ _LATE_SECONDS = 60.0  # other gateways have written their counts of an hour by t
 class ModerationLog:
     """`clock`: Unix seconds."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, clock: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._database = database
         self._ledger = ledger
         self._clock = clock
         self._passed: Counter[tuple[str, str, int]] = Counter()
@@ -62,7 +63,7 @@ class ModerationLog:
             said["end_user"] = commitment_bytes(who.tenant, end_user)
         entry = entries.Entry(
             request_id=call_id,
-            outcome=entries.Outcome.MODERATED,
+            outcome=entries.EntryKind.MODERATED,
             time=datetime.fromtimestamp(self._clock(), UTC),
             dialect="openai",
             stage=decision.reasons[-1].stage.value,
@@ -102,7 +103,10 @@ class ModerationLog:
         more = update(moderation_totals).where(table.key_id == key_id, table.hour == hour)
         row = {"id": f"mod_{b32encode(secrets.token_bytes(15)).decode().lower()}", "tenant": tenant, "key_id": key_id}
         while True:
-            with contextlib.suppress(IntegrityError), self._engine.begin() as connection:  # another gateway was faster
+            with (
+                contextlib.suppress(IntegrityError),
+                self._database.begin() as connection,
+            ):  # another gateway was faster
                 if connection.execute(more.values(passed=table.passed + number)).rowcount == 0:
                     connection.execute(insert(moderation_totals).values(row | {"hour": hour, "passed": number}))
                 return
@@ -111,7 +115,7 @@ class ModerationLog:
         """Makes an entry of each total whose hour is over. Blocks. Raises `LedgerUnavailable`."""
         now, table = self._clock(), moderation_totals.c
         over = select(moderation_totals).where((table.hour + 1) * HOUR_SECONDS + _LATE_SECONDS <= now)
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             rows = connection.execute(over).all()
         for row in rows:
             salt = secrets.token_bytes(entries.SALT_BYTES)
@@ -120,7 +124,7 @@ class ModerationLog:
             )
             entry = entries.Entry(
                 request_id=row.id,
-                outcome=entries.Outcome.MODERATED,
+                outcome=entries.EntryKind.MODERATED,
                 time=datetime.fromtimestamp(now, UTC),
                 dialect="openai",
                 stage="prompt",

@@ -17,7 +17,7 @@ from inference.errors import PART_FAILURES
 from provenance.claims import Claim, Detached, MediaType, Region, SealedImage, content_id
 from provenance.errors import ProvenanceError, SealError
 from provenance.payload import MARK_BYTES
-from provenance.sealing import SealingParts, seal
+from provenance.sealing import SealerSetup, seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Sealing:
 
     def __init__(
         self,
-        parts: SealingParts,
+        parts: SealerSetup,
         labelling: Labelling,
         provider: str,
         clock: Callable[[], datetime],

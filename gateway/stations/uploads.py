@@ -13,7 +13,8 @@ from pathlib import PurePath
 from typing import cast
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
@@ -21,12 +22,12 @@ from gateway.errors import BadRequest, NotFound, ScreeningUnanswered, UploadRefu
 from gateway.exchange import ImageRequest
 from gateway.statements import Statement, only_unanswered, state
 from gateway.stations.credentials import CredentialReport, Credentials
-from gateway.stations.pictures import EXTENSIONS
 from gateway.stations.rulebook import Rulebook
 from gateway.stations.screening import Screening
 from gateway.store.blobs import Blobs, BlobsUnavailable
 from gateway.store.database import reading
 from gateway.store.decisions import keep
+from gateway.store.pictures import EXTENSIONS
 from gateway.store.schema import uploads
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Mask, Pixels
@@ -35,7 +36,7 @@ from policies.findings import Finding, Stage
 from policies.policy import Policy
 from policies.verdicts import Decision
 from provenance.claims import MediaType, Source
-from provenance.files.encoding import Limits, decode, decode_mask, encode
+from provenance.files.encoding import FileBounds, decode, decode_mask, encode
 from provenance.files.headers import read_header
 from provenance.log import entries
 from provenance.log.ledger import Ledger
@@ -89,20 +90,20 @@ class Uploads:
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         blobs: Blobs,
         screening: Screening,
         credentials: Credentials,
         rulebook: Rulebook,
         ledger: Ledger,
-        limits: Limits,
+        limits: FileBounds,
         clock: Callable[[], datetime],
         foreign: tuple[ForeignMarks, ...] = (),
         *,
         ttl_seconds: float,
         quota_bytes: int,
     ) -> None:
-        self._engine = engine
+        self._database = database
         self._ledger = ledger
         self._blobs = blobs
         self._screening = screening
@@ -178,7 +179,7 @@ class Uploads:
         said = {"principal": f"{who.tenant}/{who.key_id}".encode(), "upload": digest}
         entry = entries.Entry(
             request_id=upload_id,
-            outcome=entries.Outcome.REFUSED if told else entries.Outcome.FAILED,
+            outcome=entries.EntryKind.REFUSED if told else entries.EntryKind.FAILED,
             time=now,
             dialect=dialect,
             stage=Stage.INPUT_IMAGE.value,
@@ -215,7 +216,7 @@ class Uploads:
         name = blob_name(upload_id, media_type)
         self._blobs.write(name, data)
         try:
-            with self._engine.begin() as connection:
+            with self._database.begin() as connection:
                 self._refuse_beyond_quota(connection, who.tenant, len(data))
                 connection.execute(insert(uploads).values(row))
                 return connection.execute(select(uploads).where(uploads.c.id == upload_id)).one()
@@ -245,13 +246,13 @@ class Uploads:
         over = uploads.c.created_at < self._clock().timestamp() - self._ttl_seconds - IN_WORK_SECONDS
         query = select(uploads.c.id, uploads.c.media_type).where(over).limit(100)
         while True:
-            with reading(self._engine).connect() as connection:
+            with reading(self._database).connect() as connection:
                 rows = connection.execute(query).all()
             for row in rows:
                 self._blobs.remove(blob_name(row.id, row.media_type))
             if not rows:
                 return
-            with self._engine.begin() as connection:
+            with self._database.begin() as connection:
                 connection.execute(delete(uploads).where(uploads.c.id.in_([row.id for row in rows])))
 
     async def open(self, request: ImageRequest, tenant: str) -> Sent:
@@ -289,7 +290,7 @@ class Uploads:
         query = select(uploads).where(uploads.c.id == upload_id)
         if tenant is not None:
             query = query.where(uploads.c.tenant == tenant)
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None or (not in_work and row.created_at < self._clock().timestamp() - self._ttl_seconds):
             raise NotFound("upload")

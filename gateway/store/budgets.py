@@ -4,7 +4,8 @@ A hold is spent with the row that stands for the job, and settled with the log e
 the two loses nothing: whoever takes the job over ends it, and settles it, once.
 """
 
-from sqlalchemy import Connection, Engine, bindparam, case, func, literal, select, update
+from sqlalchemy import Connection, bindparam, case, func, literal, select, update
+from sqlalchemy import Engine as Database
 
 from gateway.store.database import insert_or_ignore, reading
 from gateway.store.schema import budgets, jobs
@@ -59,9 +60,9 @@ def settle(connection: Connection, job_id: str, tenant: str, day: int) -> None:
     connection.execute(_SETTLE, {"of_job": job_id, "of_tenant": tenant, "of_day": day})
 
 
-def used(engine: Engine, tenant: str, day: int) -> int:
+def used(database: Database, tenant: str, day: int) -> int:
     """Thousandths of megapixel-steps that the tenant's jobs of that day hold or have cost."""
-    with reading(engine).connect() as connection:
+    with reading(database).connect() as connection:
         return _used(connection, tenant, day) or 0
 
 

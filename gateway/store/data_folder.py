@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine as Database
 
 from gateway.settings import Settings, load_settings
 from gateway.store.database import migrate, open_database, open_unchanged, reading
@@ -20,11 +20,11 @@ log = logging.getLogger("fluxgate.boot")
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """An opened data folder. `engine`: the database, migrated."""
+    """An opened data folder. `database`: the database, migrated."""
 
     path: Path
     settings: Settings
-    engine: Engine
+    database: Database
 
     def secret(self, name: str) -> bytes:
         """The 32 random bytes of `keys/<name>.key`, made on first use."""
@@ -40,9 +40,9 @@ class DataFolder:
         return self.secret("pepper")
 
     @property
-    def engine_for_log(self) -> Engine:
+    def engine_for_log(self) -> Database:
         """The same database for the ledger, which takes its write locks itself."""
-        return reading(self.engine)
+        return reading(self.database)
 
     @property
     def vault(self) -> Vault:
@@ -78,9 +78,9 @@ def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder
     _close_to_others(path)
     keys = path / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
-    engine = open_database(_database_url(path, settings), settings.database_timeout_seconds)
-    migrate(engine)
-    return DataFolder(path, settings, engine)
+    database = open_database(_database_url(path, settings), settings.database_timeout_seconds)
+    migrate(database)
+    return DataFolder(path, settings, database)
 
 
 def open_unchanged_folder(path: Path) -> DataFolder:

@@ -11,7 +11,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Table, create_engine, event, make_url
+from sqlalchemy import Engine as Database
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,11 +25,11 @@ class DatabaseSilent(SQLAlchemyError):
     """The database did not answer in time."""
 
 
-def open_database(url: str, silence_seconds: float = SILENCE_SECONDS) -> Engine:
+def open_database(url: str, silence_seconds: float = SILENCE_SECONDS) -> Database:
     """`url`: an SQLAlchemy URL, for example `sqlite:////data/fluxgate.db` or `postgresql+psycopg://…`.
 
     Transactions on SQLite take the write lock at once (BEGIN IMMEDIATE), so that none fails half-way through because
-    another writer was faster; those of `reading(engine)` take it only if they write. Commits are durable
+    another writer was faster; those of `reading(database)` take it only if they write. Commits are durable
     (`synchronous=FULL`): a receipt must survive a power cut.
 
     `silence_seconds`: a database that says nothing for longer is given up, with an `SQLAlchemyError`; on SQLite that is
@@ -37,34 +38,34 @@ def open_database(url: str, silence_seconds: float = SILENCE_SECONDS) -> Engine:
     parsed = make_url(url)
     waits: dict[str, Any] = {"pool_size": 16, "max_overflow": 16, "pool_timeout": silence_seconds}
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed, pool_pre_ping=True, **waits)
-        if engine.dialect.driver == "psycopg":
-            _bound(engine, silence_seconds)
-        return engine
+        database = create_engine(parsed, pool_pre_ping=True, **waits)
+        if database.dialect.driver == "psycopg":
+            _bound(database, silence_seconds)
+        return database
     if parsed.database:
         Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its write-ahead log and index the permissions of the database.
         os.close(os.open(parsed.database, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = create_engine(
+    database = create_engine(
         parsed,
         connect_args={"timeout": silence_seconds, "check_same_thread": False},
         **waits,
     )
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(database, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
+    @event.listens_for(database, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_READING) else "BEGIN IMMEDIATE")
 
-    return engine
+    return database
 
 
-def open_unchanged(url: str) -> Engine:
+def open_unchanged(url: str) -> Database:
     """The database for whoever must change nothing in it, not even by opening it. SQLite files are not made.
 
     Beside a write-ahead log, which a running gateway has, SQLite is opened read-only; without one, as a file that
@@ -78,7 +79,7 @@ def open_unchanged(url: str) -> Engine:
     return create_engine(f"sqlite:///file:{quote(str(file.resolve()))}?{how}&uri=true")
 
 
-def _bound(engine: Engine, seconds: float) -> None:
+def _bound(database: Database, seconds: float) -> None:
     """Gives every wait for PostgreSQL an end on this side too: a server that hangs keeps no time limit of its own."""
     import psycopg
     from psycopg.waiting import Ready
@@ -105,12 +106,12 @@ def _bound(engine: Engine, seconds: float) -> None:
             except StopIteration as end:
                 return end.value
 
-    @event.listens_for(engine, "do_connect")
+    @event.listens_for(database, "do_connect")
     def connect(_dialect: object, _record: object, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
         named.setdefault("connect_timeout", max(2, round(seconds)))
         return Bounded.connect(*values, **named)
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(database, "connect")
     def configure(connection: Any, _record: object) -> None:
         connection.execute(f"SET statement_timeout = {int(seconds * 1000)}; SET lock_timeout = {int(seconds * 1000)}")
         connection.commit()
@@ -131,22 +132,22 @@ def insert_or_ignore(connection: Connection, table: Table) -> Any:
     return known.insert(table).on_conflict_do_nothing()
 
 
-def reading(engine: Engine) -> Engine:
+def reading(database: Database) -> Database:
     """The same pool for reads: a snapshot, no lock."""
-    return engine.execution_options(**{_READING: True})
+    return database.execution_options(**{_READING: True})
 
 
-def is_migrated(engine: Engine) -> bool:
+def is_migrated(database: Database) -> bool:
     """True if the tables are those of this version. Changes nothing."""
-    with engine.connect() as connection:
+    with database.connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
     return set(heads) == set(ScriptDirectory.from_config(_migrations()).get_heads())
 
 
-def migrate(engine: Engine) -> None:
+def migrate(database: Database) -> None:
     """Brings the tables to the newest revision. Idempotent; runs at every start, in one transaction."""
     config = _migrations()
-    with engine.begin() as connection:
+    with database.begin() as connection:
         _unbounded(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -9,7 +9,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Insert, Select, insert, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import Insert, Select, insert, select
 
 from gateway.statements import Statement
 from gateway.store.database import reading
@@ -35,8 +36,8 @@ class Decided:
 class Decisions:
     """`key`: 32 bytes, which sign the links."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, key: bytes) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, ledger: Ledger, key: bytes) -> None:
+        self._database = database
         self._ledger = ledger
         self._key = key
 
@@ -59,7 +60,7 @@ class Decisions:
     def _found(self, query: Select[Any], tenant: str | None, name: str) -> Decided | None:
         if not name.isprintable():  # PostgreSQL takes no NUL, not even to look for it
             return None
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None or tenant not in (None, row.tenant):
             return None

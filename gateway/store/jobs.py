@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Engine as Database
 
 from gateway.store.budgets import BudgetSpent, spend
 from gateway.store.clock import database_now
@@ -56,8 +57,8 @@ class Accepted:
 class JobRows:
     """`lease_seconds`: how long a lease lasts without being renewed. `retryable`: codes of failures on our side."""
 
-    def __init__(self, engine: Engine, lease_seconds: float, retryable: frozenset[str]) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, lease_seconds: float, retryable: frozenset[str]) -> None:
+        self._database = database
         self._lease_seconds = lease_seconds
         self._retryable = retryable
 
@@ -66,7 +67,7 @@ class JobRows:
     def accept(self, group: Sequence[Acceptance]) -> list[Accepted | Exception]:
         """One tenant's acceptances in one transaction: holds of the budget, keys and rows. `BudgetSpent` and
         `KeyReused` are answers; whatever else goes wrong is raised, and nothing is written then."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             answers: list[Accepted | Exception] = []
             for each in group:
                 try:
@@ -95,7 +96,7 @@ class JobRows:
 
     def led_to(self, key: IdempotencyKey) -> Accepted | None:
         """The jobs that the key led to before, if it did. Raises `KeyReused`."""
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return self._led_to(connection, key)
 
     def _led_to(self, connection: Connection, key: IdempotencyKey) -> Accepted | None:
@@ -113,7 +114,7 @@ class JobRows:
 
     def forget_keys(self) -> None:
         """Deletes idempotency keys that are past their time."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(delete(idempotency_keys).where(idempotency_keys.c.expires_at < database_now()))
 
     # -- leases -------------------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class JobRows:
     def renew(self, mine: Mapping[str, tuple[int, int]]) -> tuple[set[str], set[str]]:
         """Renews leases: job → (attempt, steps done). Returns whose lease was lost, and who is to be cancelled."""
         lost: set[str] = set()
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             for job_id, (attempt, steps_done) in mine.items():
                 fence = (jobs.c.id == job_id) & (jobs.c.state == "running") & (jobs.c.attempt == attempt)
                 until = database_now() + self._lease_seconds
@@ -133,7 +134,7 @@ class JobRows:
 
     def release(self, job_id: str) -> None:
         """Leaves a job that is not finished to whoever looks next."""
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job_id, jobs.c.state == "running")
@@ -148,7 +149,7 @@ class JobRows:
         ends = jobs.c.lease_until
         over = or_(ends < database_now(), ends > database_now() + 2 * self._lease_seconds)
         abandoned = or_(jobs.c.state == "accepted", (jobs.c.state == "running") & over) & jobs.c.id.not_in(mine)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             waiting = select(jobs.c.tenant, func.min(jobs.c.created_at)).where(abandoned).group_by(jobs.c.tenant)
             tenants = [(held.get(name, 0), since, name) for name, since in connection.execute(waiting)]
             for _, _, tenant in sorted(each for each in tenants if each[2] not in full):
@@ -166,14 +167,14 @@ class JobRows:
     def ask_to_cancel(self, job_id: str, tenant: str) -> None:
         """Marks a job of this tenant: its worker, in whichever process, stops."""
         own = (jobs.c.id == job_id) & (jobs.c.tenant == tenant)
-        with self._engine.begin() as connection:
+        with self._database.begin() as connection:
             connection.execute(update(jobs).where(own).values(cancel_requested=True))
 
     def find(self, job_id: str, tenant: str) -> JobRow | None:
         """The tenant's own job, or None: another tenant's job does not exist for it."""
         if not job_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
             return None
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).one_or_none()
 
     def history(self, tenant: str, limit: int, before: float | None) -> list[JobRow]:
@@ -181,5 +182,5 @@ class JobRows:
         query = select(jobs).where(jobs.c.tenant == tenant)
         if before is not None:
             query = query.where(jobs.c.created_at < before)
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return list(connection.execute(query.order_by(jobs.c.created_at.desc()).limit(limit)))

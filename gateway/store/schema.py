@@ -47,7 +47,7 @@ jobs = Table(
     Column("assurance", Integer, nullable=False),
     Column("dialect", String(32), nullable=False),
     Column("model", String(200), nullable=False),
-    Column("order", LargeBinary),  # the sealed-at-rest request; emptied when the job ends
+    Column("order", LargeBinary, key="request"),  # encrypted; emptied when the job ends
     Column("told", LargeBinary),  # sealed at rest, as long as the job is known; NULL where there is nothing to tell
     Column("state", String(16), nullable=False),  # accepted, running, delivered, held, refused, failed
     Column("created_at", Float, nullable=False),

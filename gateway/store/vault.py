@@ -18,12 +18,12 @@ class Vault:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def seal(self, value: bytes, context: str) -> bytes:
+    def encrypt(self, value: bytes, context: str) -> bytes:
         """Nonce followed by ciphertext and tag."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, value, context.encode())
 
-    def open(self, sealed: bytes, context: str) -> bytes:
+    def decrypt(self, sealed: bytes, context: str) -> bytes:
         """Raises `VaultError` if the value was changed, moved to another row, or sealed under another key."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode())

@@ -22,7 +22,7 @@ from gateway.signing.marks import foreign_marks, watermarkers
 from gateway.verifying.verifier import Records, Verifier, to_dict
 from provenance.credentials.reading import ManifestReader
 from provenance.credentials.revocations import Revocation
-from provenance.files.encoding import Limits
+from provenance.files.encoding import FileBounds
 from provenance.reports import KnownImage, RecordMatch
 
 _NICENESS: Final = 10  # whoever has a key goes first
@@ -116,7 +116,7 @@ def verifier_of(setup: CheckerSetup, records: Records) -> Verifier:
     return Verifier(
         ManifestReader(setup.anchors_pem, setup.timestamp_anchors_pem),
         watermarkers(settings, None),
-        Limits(settings.max_upload_bytes, settings.max_upload_pixels),
+        FileBounds(settings.max_upload_bytes, settings.max_upload_pixels),
         records,
         setup.organisations,
         foreign_marks(settings),

@@ -13,15 +13,16 @@ import cv2
 from gateway.settings import load_settings
 from gateway.signing.marks import foreign_marks, watermarkers
 from gateway.signing.provisioning import anchors_pem
+from gateway.signing.revocations import timestamp_anchors_pem
 from gateway.signing.signers import organisations
-from gateway.stations.pictures import Pictures
 from gateway.store.blobs import Blobs
 from gateway.store.data_folder import open_data_folder
+from gateway.store.pictures import Pictures
 from gateway.verifying.looks import Looks
-from gateway.verifying.records import StoredRecords, timestamp_anchors_pem
+from gateway.verifying.records import StoredRecords
 from gateway.verifying.verifier import Verifier, to_dict
 from provenance.credentials.reading import ManifestReader
-from provenance.files.encoding import Limits
+from provenance.files.encoding import FileBounds
 from provenance.looks.change_map import ChangeMap
 from provenance.signing.certificates import chain_pem, load_chain
 from provenance.standings import Standing
@@ -94,9 +95,9 @@ def _open(data_dir: Path, anchor: Path | None, beside: bytes | None = None) -> _
     keys = data_dir / "keys"
     folder = open_data_folder(data_dir, settings) if (keys / "ca.pem").is_file() else None
     trusted = anchors_pem(keys) if anchor is None else chain_pem(load_chain(anchor))
-    limits = Limits(settings.max_upload_bytes, settings.max_upload_pixels)
+    limits = FileBounds(settings.max_upload_bytes, settings.max_upload_pixels)
     reader = ManifestReader(trusted, timestamp_anchors_pem(settings))
-    records = StoredRecords(Looks(folder.engine), Pictures(Blobs(folder.blob_url))) if folder else None
+    records = StoredRecords(Looks(folder.database), Pictures(Blobs(folder.blob_url))) if folder else None
     ours = organisations(folder) if folder and anchor is None else frozenset()
     marks, foreign = watermarkers(settings, folder), foreign_marks(settings)
     return _Desk(Verifier(reader, marks, limits, records, ours, foreign), limits.max_bytes, beside)

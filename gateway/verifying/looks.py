@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine as Database
+from sqlalchemy import select
 
 from gateway.store.database import reading
 from gateway.store.schema import images
@@ -35,8 +36,8 @@ class Look:
 class Looks:
     """Delivered pictures; every search first takes in what was recorded since. Thread-safe."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self._lock = threading.Lock()
         self._hashes: npt.NDArray[np.uint64] = np.empty((1024, _WORDS), np.uint64)
         self._points: Codes = np.empty((1024, POINTS), np.uint64)
@@ -75,7 +76,7 @@ class Looks:
         since = self._newest - _OVERLAP_SECONDS
         columns = (images.c.content_id, images.c.pdq, images.c.pdq_quality, images.c.landmarks, images.c.created_at)
         recent = select(*columns).where(images.c.created_at >= since, images.c.held.is_(False))
-        with reading(self.engine).connect() as connection:
+        with reading(self.database).connect() as connection:
             new = [each for each in connection.execute(recent) if each.content_id not in self._known]
         for each in new:
             place = len(self._ids)

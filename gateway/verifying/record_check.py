@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Engine, Row, Table, select
+from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.store.schema import images, jobs
 from policies.findings import UNANSWERED
-from provenance.log.entries import EntryInvalid, Outcome, opens, read_leaf
+from provenance.log.entries import EntryInvalid, EntryKind, opens, read_leaf
 from provenance.log.fsck import Fault
 from provenance.log.openings import Openings, OpeningUnreadable, is_sealed
 from provenance.log.tables import log_entries, log_openings, read_transaction
@@ -28,7 +29,7 @@ from provenance.log.tables import log_entries, log_openings, read_transaction
 _PAGE: Final = 512
 _OF_JOBS: Final = ("pred_", "img_", "cli_")
 """How the ids of jobs begin; other entries, such as those of refused uploads, have no row."""
-_ENDED: Final = {each.value for each in (Outcome.DELIVERED, Outcome.HELD, Outcome.REFUSED, Outcome.FAILED)}
+_ENDED: Final = {each.value for each in (EntryKind.DELIVERED, EntryKind.HELD, EntryKind.REFUSED, EntryKind.FAILED)}
 _IMAGE_FIELDS: Final = {
     "content_id": "content_id",
     "sha256": "output_sha256",
@@ -42,10 +43,10 @@ _IMAGE_FIELDS: Final = {
 Entry = Mapping[str, Any]
 
 
-def check_records(engine: Engine, openings: Openings | None) -> tuple[Fault, ...]:
+def check_records(database: Database, openings: Openings | None) -> tuple[Fault, ...]:
     """What the rows and the log do not agree on. `openings`: reads commitments; without it step 3 is left out."""
     try:
-        with read_transaction(engine) as connection:
+        with read_transaction(database) as connection:
             return (*_entries(connection, openings), *_unrecorded(connection))
     except SQLAlchemyError as failure:
         return (Fault("unreadable", "rows of jobs and images", type(failure).__name__),)
@@ -126,7 +127,7 @@ def _image(entry: Entry, image: Row[Any] | None) -> Iterator[Fault]:
     wrong = [column for column, name in _IMAGE_FIELDS.items() if getattr(image, column) != entry.get(name)]
     if (image.mark or "") != entry.get("mark_id", ""):
         wrong.append("mark")
-    if image.held != (entry["outcome"] == Outcome.HELD):
+    if image.held != (entry["outcome"] == EntryKind.HELD):
         wrong.append("held")
     if not _same_time(image.created_at, entry["time"]):
         wrong.append("created_at")
@@ -167,7 +168,7 @@ def _stated(text: Any) -> tuple[Any, ...] | None:
 
 
 def _logged(entry: Entry) -> tuple[Any, ...] | None:
-    if entry["outcome"] not in (Outcome.HELD, Outcome.REFUSED):
+    if entry["outcome"] not in (EntryKind.HELD, EntryKind.REFUSED):
         return None
     reasons = sorted(
         (r["rule"], r["category"], r["stage"], r["classifier"], r["floor"])

@@ -4,18 +4,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, Row, inspect, select
+from sqlalchemy import ColumnElement, Row, select
 
-from gateway.settings import Settings
-from gateway.stations.pictures import Pictures
+from gateway.signing.revocations import Revocations
 from gateway.store.blobs import BlobMissing
 from gateway.store.database import reading
+from gateway.store.pictures import Pictures
 from gateway.store.schema import images
 from gateway.verifying.looks import Looks
-from provenance.credentials.revocations import Revocation, read_revocation, revocation_id
-from provenance.log.tables import leaf_of, log_entries
+from provenance.credentials.revocations import Revocation
 from provenance.reports import KnownImage
-from provenance.signing.certificates import chain_pem, load_chain
 
 
 class StoredRecords:
@@ -23,9 +21,9 @@ class StoredRecords:
 
     def __init__(self, looks: Looks, originals: Pictures) -> None:
         self._looks = looks
-        self._engine = looks.engine
+        self._database = looks.database
         self._originals = originals
-        self._revocations = Revocations(looks.engine)
+        self._revocations = Revocations(looks.database)
 
     def by_mark(self, mark: bytes) -> KnownImage | None:
         """By the mark's bytes."""
@@ -71,7 +69,7 @@ class StoredRecords:
         return self._revocations.of(serial)
 
     def _row(self, condition: ColumnElement[bool]) -> Row[Any] | None:
-        with reading(self._engine).connect() as connection:
+        with reading(self._database).connect() as connection:
             return connection.execute(select(images).where(condition)).first()
 
     def _known(self, condition: ColumnElement[bool]) -> KnownImage | None:
@@ -87,23 +85,3 @@ class StoredRecords:
             manifest_id=row.manifest_id,
             recorded_at=datetime.fromtimestamp(row.created_at, UTC),
         )
-
-
-class Revocations:
-    """The revoked certificates in the log on this database."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = reading(engine)
-        self._is_there = False
-
-    def of(self, serial: str) -> Revocation | None:
-        """The revocation of a certificate, None if there is none. `serial`: decimal."""
-        self._is_there = self._is_there or inspect(self._engine).has_table(log_entries.name)
-        leaf = leaf_of(self._engine, revocation_id(serial)) if self._is_there else None  # no log yet: nothing revoked
-        return None if leaf is None else read_revocation(leaf)
-
-
-def timestamp_anchors_pem(settings: Settings) -> str:
-    """The roots whose time-stamps count. Raises `CertificateProblem` if the file holds no certificate."""
-    file = settings.timestamp_anchors
-    return "" if file is None else chain_pem(load_chain(file))

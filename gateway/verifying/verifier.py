@@ -6,14 +6,14 @@ from moderation.known_pictures.pdq import pdq
 from provenance import confidence
 from provenance.credentials.reading import ManifestReader
 from provenance.credentials.revocations import Revocation
-from provenance.files.encoding import Limits, decode_own
+from provenance.files.encoding import FileBounds, decode_own
 from provenance.looks.change_map import ChangeMap
 from provenance.looks.landmarks import asked
 from provenance.marks.foreign import ForeignMarks
 from provenance.marks.watermarkers import Pixels, Watermarker
 from provenance.reports import KnownImage, RecordMatch, Verification
 from provenance.tracing import Lookups
-from provenance.verification import VerifyingParts, compare, verify
+from provenance.verification import VerifierSetup, compare, verify
 
 
 class Records(Protocol):
@@ -56,7 +56,7 @@ class Records(Protocol):
 class Verifier:
     """Verification with a gateway's records behind it, or none. Safe to use from many threads.
 
-    `records`: without them only the file itself is judged. `organisations`: see `VerifyingParts`. `foreign`: who knows
+    `records`: without them only the file itself is judged. `organisations`: see `VerifierSetup`. `foreign`: who knows
     the marks of other systems.
     """
 
@@ -64,7 +64,7 @@ class Verifier:
         self,
         reader: ManifestReader,
         watermarkers: tuple[Watermarker, ...],
-        limits: Limits,
+        limits: FileBounds,
         records: Records | None = None,
         organisations: frozenset[str] = frozenset(),
         foreign: tuple[ForeignMarks, ...] = (),
@@ -72,7 +72,7 @@ class Verifier:
         self._records = records
         lookups = None if records is None else _lookups(records)
         revocation_of = (lambda _: None) if records is None else records.revocation
-        self._parts = VerifyingParts(
+        self._parts = VerifierSetup(
             reader, watermarkers, pdq, lookups, organisations, limits, foreign, revocation_of=revocation_of
         )
 

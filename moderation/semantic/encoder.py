@@ -13,8 +13,9 @@ os.putenv("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded; with
 import onnxruntime
 
 from moderation.errors import PartUnusable
+from moderation.minilm import MINILM
 from moderation.semantic.head import ONNX, Array
-from moderation.semantic.tokens import MINILM, Tokens, padded, word_vectors
+from moderation.semantic.tokens import Tokens, padded, word_vectors
 
 BATCH_WINDOWS = 8
 

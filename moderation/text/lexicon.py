@@ -11,6 +11,8 @@ from types import MappingProxyType
 
 from spellchecker import SpellChecker
 
+from moderation.minilm import MINILM
+
 FREQUENT = 25_000
 """Ranks below this are words that people use; 500 or more occurrences in the subtitles."""
 
@@ -23,8 +25,6 @@ SHORT_WORDS = frozenset(_SHORT.split())
 @functools.cache
 def english() -> Mapping[str, int]:
     """ASCII words by rank, the most frequent lowest. Raises `PartUnusable` without MiniLM."""
-    from moderation.semantic.tokens import MINILM  # that file folds texts, and folding asks this one
-
     dictionary = SpellChecker(language="en", distance=1).word_frequency.dictionary
     vocabulary: dict[str, int] = json.loads(MINILM.tokenizer().read_bytes())["model"]["vocab"]
     ordered = [*sorted(dictionary, key=dictionary.__getitem__, reverse=True), *vocabulary]

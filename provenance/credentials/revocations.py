@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from provenance.credentials.reading import Credential
-from provenance.log.entries import Entry, EntryInvalid, Outcome, read_leaf
+from provenance.log.entries import Entry, EntryInvalid, EntryKind, read_leaf
 
 
 class Reason(StrEnum):
@@ -42,7 +42,7 @@ def revocation_entry(revocation: Revocation, system_version: str) -> Entry:
     """The log entry of a revocation."""
     return Entry(
         request_id=revocation_id(revocation.serial),
-        outcome=Outcome.REVOKED,
+        outcome=EntryKind.REVOKED,
         time=revocation.revoked_at,
         dialect="cli",
         stage="certificate",

@@ -42,7 +42,7 @@ _UP: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class FileBounds:
     """What is accepted from outside. Both are checked before a codec sees the file."""
 
     max_bytes: int = 32 * 1024 * 1024
@@ -77,7 +77,7 @@ def encode(pixels: Pixels, media_type: str, quality: int, xmp: bytes = b"", *, l
     return out.getvalue()
 
 
-def decode(data: bytes, limits: Limits, *, declared_type: str | None = None) -> Pixels:
+def decode(data: bytes, limits: FileBounds, *, declared_type: str | None = None) -> Pixels:
     """The pixels of a picture file from anywhere, read-only.
 
     The size is taken from the header and refused before a codec runs. What is not plain RGB is turned into it on
@@ -122,7 +122,7 @@ def decode(data: bytes, limits: Limits, *, declared_type: str | None = None) -> 
     return pixels
 
 
-def decode_mask(data: bytes, limits: Limits) -> Pixels:
+def decode_mask(data: bytes, limits: FileBounds) -> Pixels:
     """(height, width), uint8: 255 where a mask is open. What is transparent is open, as image editors cut holes; in a
     file without transparency, what is white. Raises `UnreadableImage` like `decode`.
     """
@@ -145,7 +145,7 @@ def decode_own(data: bytes, media_type: str) -> Pixels:
     `UnreadableImage` for anything else, and for files that are broken.
     """
     if media_type != "image/png":
-        return decode(data, Limits(max_bytes=len(data)))
+        return decode(data, FileBounds(max_bytes=len(data)))
     chunks = list(_png_chunks(data))
     kinds = [kind for kind, _ in chunks]
     if kinds[:1] != [b"IHDR"] or kinds[-1:] != [b"IEND"] or kinds.count(b"IDAT") != 1:

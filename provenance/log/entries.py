@@ -30,7 +30,7 @@ class EntryInvalid(ProvenanceError):
     """An entry cannot go into the log, or a leaf is not an entry in canonical form."""
 
 
-class Outcome(StrEnum):
+class EntryKind(StrEnum):
     """How a request ended. Not of requests: `ERASED` says that the openings of entry `about` were deleted, `REVOKED`
     that a signing certificate is not to be relied on (`provenance/credentials/revocations.py`), `LIFTED` that the
     suspension which decision `about` led to was ended by a person, `ENDED` that it ran out or that its refusal counts
@@ -80,7 +80,7 @@ class Entry:
     """
 
     request_id: str
-    outcome: Outcome
+    outcome: EntryKind
     time: datetime
     dialect: str
     stage: str

@@ -10,7 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
+from sqlalchemy import Engine as Database
 
 from provenance.errors import ProvenanceError
 from provenance.log.checkpoints import Checkpoint, CheckpointInvalid, parse_vkey, verify_checkpoint
@@ -22,7 +23,7 @@ class ExportRefused(ProvenanceError):
     """The folder holds something that this log must not be written over."""
 
 
-def export(engine: Engine, folder: Path, vkey: str) -> Checkpoint:
+def export(database: Database, folder: Path, vkey: str) -> Checkpoint:
     """Brings `folder` up to the log's head and returns that checkpoint.
 
     Raises `ExportRefused` if the folder holds another log, a newer state of this one (the database was set back) or
@@ -30,7 +31,7 @@ def export(engine: Engine, folder: Path, vkey: str) -> Checkpoint:
     `OSError` if the folder cannot be written, which leaves its last export whole.
     """
     key = parse_vkey(vkey)
-    with translated(), read_transaction(engine) as connection:
+    with translated(), read_transaction(database) as connection:
         # 1. What the log says now, and whether it continues what the folder says.
         head, note, _ = read_head(connection, key)
         published = folder / "checkpoint"

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Table, select, type_coerce
+from sqlalchemy import Column, Connection, Table, select, type_coerce
+from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import NullType
 
 from provenance.log.checkpoints import CheckpointInvalid, LogKey, parse_vkey, verify_checkpoint
-from provenance.log.entries import EntryInvalid, Outcome, read_leaf
+from provenance.log.entries import EntryInvalid, EntryKind, read_leaf
 from provenance.log.merkle import HASH_BYTES, Frontier, Node, leaf_hash
 from provenance.log.openings import Openings, OpeningUnreadable, is_sealed
 from provenance.log.tables import log_checkpoints, log_entries, log_nodes, log_openings, read_transaction
@@ -68,7 +69,7 @@ class FsckReport:
         return not self.faults
 
 
-def fsck(source: Engine | Path, vkey: str, kept: Iterable[str] = (), openings: Openings | None = None) -> FsckReport:
+def fsck(source: Database | Path, vkey: str, kept: Iterable[str] = (), openings: Openings | None = None) -> FsckReport:
     """Checks the log in a database or in an exported folder.
 
     `kept`: signed checkpoints known from elsewhere (a receipt's `checkpoint`, an old export's file). `openings`: reads
@@ -81,7 +82,7 @@ def fsck(source: Engine | Path, vkey: str, kept: Iterable[str] = (), openings: O
     for number, note in enumerate(kept):
         audit.keep(f"kept checkpoint {number}", note)
     try:
-        if isinstance(source, Engine):
+        if isinstance(source, Database):
             with read_transaction(source) as connection:
                 _check_database(audit, connection)
                 _check_openings(audit, connection, openings)
@@ -140,7 +141,7 @@ class _Audit:
             said = entry["request_id"]
             if entry.get("commitments"):
                 self.committed.add(said)
-            if entry.get("outcome") == Outcome.ERASED and isinstance(entry.get("about"), str):
+            if entry.get("outcome") == EntryKind.ERASED and isinstance(entry.get("about"), str):
                 self.erased.add(entry["about"])
             if request_id is not None and said != request_id:
                 self.fault("request_id_altered", f"entry {index}", "the stored request id is not the entry's")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Engine as Database
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import NullType
 
@@ -93,7 +94,7 @@ class Ledger:
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         signer: CheckpointSigner,
         openings: Openings | None = None,
         *,
@@ -106,7 +107,7 @@ class Ledger:
         the stored head does not verify under `signer`'s name and key, `LedgerUnavailable` if the database does not
         answer.
         """
-        self._engine = engine
+        self._database = database
         self._signer = signer
         self._openings = openings
         self._wait_seconds = wait_seconds
@@ -117,8 +118,8 @@ class Ledger:
         self._queue: list[_Ticket] = []
         self._led = False
         with translated():
-            create_tables(engine, wait_seconds)
-            with write_transaction(engine, wait_seconds) as connection:
+            create_tables(database, wait_seconds)
+            with write_transaction(database, wait_seconds) as connection:
                 if latest_note(connection) is None:
                     empty = Frontier()
                     connection.execute(insert(log_checkpoints), [{"size": 0, "note": signer.sign(0, empty.root())}])
@@ -168,7 +169,7 @@ class Ledger:
 
     def receipt_for(self, request_id: str) -> Receipt | None:
         """A receipt against the newest checkpoint, or None if no entry has this request id."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._database.connect() as connection:
             row = connection.execute(
                 select(log_entries.c.idx, log_entries.c.leaf).where(log_entries.c.request_id == request_id)
             ).first()
@@ -181,7 +182,7 @@ class Ledger:
 
     def consistency_proof(self, old: int, new: int) -> tuple[bytes, ...]:
         """Proof that the log of `new` entries begins with the log of `old`. 1 <= old <= new <= size, or ValueError."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._database.connect() as connection:
             if new > self._newest(connection)[0]:
                 raise ValueError(f"the log does not have {new} entries yet")
             ranges = consistency_ranges(old, new)
@@ -195,18 +196,18 @@ class Ledger:
         """At most `limit` entries in log order, from index `since` on."""
         columns = select(log_entries.c.idx, log_entries.c.request_id, log_entries.c.leaf)
         page = columns.where(log_entries.c.idx >= since).order_by(log_entries.c.idx).limit(limit)
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._database.connect() as connection:
             return tuple(Recorded(*row) for row in connection.execute(page))
 
     def latest_checkpoint(self) -> str:
         """The newest signed checkpoint."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._database.connect() as connection:
             return self._newest(connection)[1]
 
     @property
     def size(self) -> int:
         """Number of entries."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._database.connect() as connection:
             return self._newest(connection)[0]
 
     def opening(self, request_id: str) -> bytes | None:
@@ -214,7 +215,7 @@ class Ledger:
         if self._openings is None:
             return None
         query = select(log_openings.c.salt).where(log_openings.c.request_id == request_id)
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._database.connect() as connection:
             stored: bytes | None = connection.execute(query).scalar()
         return None if stored is None else self._openings.open(request_id, stored)
 
@@ -253,7 +254,7 @@ class Ledger:
     def _write(self, group: Sequence[_Ticket]) -> None:
         """One transaction and one checkpoint for a group of tickets; each leaves with `committed` or `error` set."""
         # 1. Become the only writer.
-        with write_transaction(self._engine, self._wait_seconds) as connection:
+        with write_transaction(self._database, self._wait_seconds) as connection:
             # 2. Continue where the log stands.
             head = self._resume(connection)
             # 3. Refuse what is recorded already; let each other caller write his own: whoever fails drops out alone.

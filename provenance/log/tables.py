@@ -14,7 +14,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    Engine,
     Integer,
     LargeBinary,
     MetaData,
@@ -26,6 +25,9 @@ from sqlalchemy import (
     func,
     or_,
     select,
+)
+from sqlalchemy import (
+    Engine as Database,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -86,16 +88,16 @@ def translated() -> Iterator[None]:
 
 
 @contextmanager
-def write_transaction(engine: Engine, wait_seconds: float) -> Iterator[Connection]:
+def write_transaction(database: Database, wait_seconds: float) -> Iterator[Connection]:
     """A durable transaction that excludes every other writer of the log, in this process and in others.
 
-    Waits at most `wait_seconds` for its turn. Whatever listeners the engine has, on SQLite the transaction starts as
+    Waits at most `wait_seconds` for its turn. Whatever listeners the database has, on SQLite the transaction starts as
     BEGIN IMMEDIATE with synchronous=FULL (in WAL mode: the commit is on disk when it returns) and deleted rows are
     overwritten; on PostgreSQL the commit is synchronous.
     """
     milliseconds = int(wait_seconds * 1000)
-    with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
+    with database.connect() as connection:
+        if database.dialect.name == "sqlite":
             with connection.begin():
                 driver = _sqlite_between_transactions(connection)
                 driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
@@ -115,10 +117,10 @@ def write_transaction(engine: Engine, wait_seconds: float) -> Iterator[Connectio
 
 
 @contextmanager
-def read_transaction(engine: Engine) -> Iterator[Connection]:
+def read_transaction(database: Database) -> Iterator[Connection]:
     """A transaction that sees the log as it was at one moment, whoever writes meanwhile."""
-    with engine.connect() as connection:
-        if engine.dialect.name != "sqlite":
+    with database.connect() as connection:
+        if database.dialect.name != "sqlite":
             connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             driver = connection.connection.driver_connection
@@ -135,14 +137,14 @@ def _sqlite_between_transactions(connection: Connection) -> sqlite3.Connection:
     return driver
 
 
-def create_tables(engine: Engine, wait_seconds: float) -> None:
+def create_tables(database: Database, wait_seconds: float) -> None:
     """Makes the tables that are missing; on SQLite also turns the write-ahead log on, which lasts."""
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection, connection.begin():
+    if database.dialect.name == "sqlite":
+        with database.connect() as connection, connection.begin():
             driver = _sqlite_between_transactions(connection)
             driver.execute(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
             driver.execute("PRAGMA journal_mode = WAL")
-    with write_transaction(engine, wait_seconds) as connection:
+    with write_transaction(database, wait_seconds) as connection:
         metadata.create_all(connection)
 
 
@@ -152,9 +154,9 @@ def latest_note(connection: Connection) -> tuple[int, str] | None:
     return (row.size, row.note) if row else None
 
 
-def leaf_of(engine: Engine, request_id: str) -> bytes | None:
+def leaf_of(database: Database, request_id: str) -> bytes | None:
     """The leaf of an entry, or None if there is none of this id. Raises `LedgerUnavailable`."""
-    with translated(), engine.connect() as connection:
+    with translated(), database.connect() as connection:
         leaf: bytes | None = connection.execute(
             select(log_entries.c.leaf).where(log_entries.c.request_id == request_id)
         ).scalar()

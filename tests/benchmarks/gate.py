@@ -271,8 +271,8 @@ def main() -> None:
         from gateway.store.data_folder import open_data_folder
 
         opened = open_data_folder(folder / "data")
-        key = KeyStore(opened.engine, opened.pepper).create("bench")[1]
-        opened.engine.dispose()
+        key = KeyStore(opened.database, opened.pepper).create("bench")[1]
+        opened.database.dispose()
         echo = servers.enter_context(serving("echo", folder, chosen.policy))
         gate = servers.enter_context(serving("gateway", folder, chosen.policy))
         contestants = [

@@ -26,7 +26,7 @@ from sqlalchemy import Engine, create_engine
 from policies.findings import Stage
 from policies.verdicts import Reason, Verdict
 from provenance.log.checkpoints import CheckpointSigner
-from provenance.log.entries import Entry, Outcome, commit
+from provenance.log.entries import Entry, EntryKind, commit
 from provenance.log.export import export
 from provenance.log.fsck import fsck
 from provenance.log.ledger import Ledger
@@ -77,7 +77,7 @@ def an_entry(number: int) -> Entry:
     reason = Reason("demo.violence", "violence", Stage.PROMPT, Verdict.FLAG, "prompt_terms", "1.0", 0.5, 0.4)
     return Entry(
         request_id=f"req_{number:020}",
-        outcome=Outcome.DELIVERED,
+        outcome=EntryKind.DELIVERED,
         time=datetime.now(UTC),
         dialect="native",
         stage="recorded",

@@ -7,7 +7,7 @@ from moderation.known_pictures.pdq import pdq
 from provenance.claims import Claim, MediaType, content_id
 from provenance.credentials.reading import ManifestReader
 from provenance.marks.tile_watermark import TileWatermark
-from provenance.sealing import SealingParts
+from provenance.sealing import SealerSetup
 from provenance.signing.certificates import make_development_ca, make_leaf
 from provenance.signing.local import LocalSigner, ManifestSigner
 
@@ -37,9 +37,9 @@ def watermarker() -> TileWatermark:
     return TileWatermark(TileWatermark.Options.model_validate({"keys": [{"id": "bench", "hex": "5a" * 32}]}))
 
 
-def sealing(folder: Path) -> SealingParts:
+def sealing(folder: Path) -> SealerSetup:
     """What seals with the keys that lie there."""
-    return SealingParts(watermarker(), ManifestSigner(signer(folder)), reader(folder), pdq)
+    return SealerSetup(watermarker(), ManifestSigner(signer(folder)), reader(folder), pdq)
 
 
 def claim(media_type: MediaType = "image/png", mark: bytes = MARK) -> Claim:

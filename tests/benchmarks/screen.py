@@ -24,9 +24,10 @@ from transformers import AutoModel, AutoTokenizer  # noqa: E402  needs the opera
 
 from gateway.settings import Settings  # noqa: E402
 from gateway.wiring import screening_of  # noqa: E402
+from moderation.minilm import MINILM  # noqa: E402
 from moderation.prompt_semantic import SHIPPED, SemanticPart  # noqa: E402
 from moderation.semantic.head import REFERENCE, load_head  # noqa: E402
-from moderation.semantic.tokens import MINILM, Tokens  # noqa: E402
+from moderation.semantic.tokens import Tokens  # noqa: E402
 from moderation.semantic.training import corpus, written  # noqa: E402
 from moderation.semantic.training.reference import read_reference  # noqa: E402
 from moderation.text.folding import fold  # noqa: E402

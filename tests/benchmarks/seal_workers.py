@@ -22,12 +22,12 @@ from provenance.credentials.manifest import definition
 from provenance.files.encoding import encode
 from provenance.labels import attach, packet
 from provenance.marks.watermarkers import Pixels
-from provenance.sealing import SealingParts, seal
+from provenance.sealing import SealerSetup, seal
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import interleave
 from tests.benchmarks.seal import photograph
 
-_parts: SealingParts | None = None
+_parts: SealerSetup | None = None
 _pixels: Pixels | None = None
 
 

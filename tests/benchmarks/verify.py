@@ -45,7 +45,7 @@ from provenance.reports import KnownImage
 from provenance.sealing import seal
 from provenance.signing.local import ManifestSigner
 from provenance.tracing import Lookups
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.benchmarks import operator
 from tests.benchmarks.interleaved import Timing, interleave
 from tests.benchmarks.seal import photograph
@@ -86,7 +86,7 @@ def saved(pixels: Pixels, media_type: str) -> bytes:
     return out.getvalue()
 
 
-def verifying(folder: Path) -> VerifyingParts:
+def verifying(folder: Path) -> VerifierSetup:
     """As a gateway with these records verifies."""
     rows = json.loads((folder / "records.json").read_text())
     records = [KnownImage(name, sha, bytes.fromhex(mark), *rest) for name, sha, mark, *rest in rows]
@@ -97,7 +97,7 @@ def verifying(folder: Path) -> VerifyingParts:
         original=lambda _: None,
     )
     watermarkers = (operator.watermarker(), LibraryWatermark(LibraryWatermark.Options()))
-    return VerifyingParts(operator.reader(folder / "ours"), watermarkers, pdq, lookups)
+    return VerifierSetup(operator.reader(folder / "ours"), watermarkers, pdq, lookups)
 
 
 def stock(path: Path) -> None:
@@ -114,7 +114,7 @@ def stock(path: Path) -> None:
     hashlib.sha256(data).hexdigest()
 
 
-_parts: VerifyingParts | None = None
+_parts: VerifierSetup | None = None
 
 
 def begin(folder: Path) -> None:

@@ -45,7 +45,7 @@ def test_every_route_answers_as_it_is_described(
     limits = walk_settings(data)["limits"] | {"image_budget_per_day": 6.0}  # about ten images, then a documented 429
     with serving(data, parts_path=parts_path, limits=limits) as server:
         folder = open_data_folder(data, load_settings(data, environ={}))
-        _, key = KeyStore(folder.engine, folder.pepper).create("acme")
+        _, key = KeyStore(folder.database, folder.pepper).create("acme")
         asked = {
             "header": f"Authorization: Bearer {key}",
             "phases": phases[0],

@@ -36,7 +36,7 @@ def server(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 @pytest.fixture
 def key(server: Server, data: Path) -> str:
     folder = open_data_folder(data, load_settings(data, environ={}))
-    return KeyStore(folder.engine, folder.pepper).create("acme")[1]
+    return KeyStore(folder.database, folder.pepper).create("acme")[1]
 
 
 def test_the_sample_code_gets_its_image(server: Server, key: str) -> None:

@@ -45,7 +45,7 @@ def server(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 def asked(server: Server, data: Path, prompt: str) -> dict[str, Any]:
     """What LiteLLM makes of the answer."""
     folder = open_data_folder(data, load_settings(data, environ={}))
-    _, key = KeyStore(folder.engine, folder.pepper).create("acme")
+    _, key = KeyStore(folder.database, folder.pepper).create("acme")
     script = str(ROOT / "tests" / "conformance" / "litellm_asks.py")
     done = subprocess.run(
         [OTHER or sys.executable, script, server.url, key, prompt],

@@ -40,7 +40,7 @@ def server(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 @pytest.fixture(scope="module")
 def key(server: Server, data: Path) -> str:
     folder = open_data_folder(data, load_settings(data, environ={}))
-    return KeyStore(folder.engine, folder.pepper).create("acme")[1]
+    return KeyStore(folder.database, folder.pepper).create("acme")[1]
 
 
 class Counting(httpx.HTTPTransport):

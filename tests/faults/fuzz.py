@@ -27,7 +27,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from provenance.claims import Source
 from provenance.files.encoding import encode
 from provenance.marks.tile_watermark import TileWatermark
-from provenance.sealing import SealingParts, seal
+from provenance.sealing import SealerSetup, seal
 from tests.faults.fuzzed import TILE_KEY
 from tests.provenance.forgeries import referring
 from tests.provenance.formats import FORMATS
@@ -129,7 +129,7 @@ def prepare(folder: Path, address: str) -> None:
     """Keys, records and files to mutate. `address`: where some of them say that their manifest lies."""
     gateway = make_gateway(folder, "Fuzz Test")
     tile = TileWatermark(TileWatermark.Options.model_validate({"keys": [{"id": "own", "hex": TILE_KEY}]}))
-    parts = SealingParts(tile, gateway.sealing.signer, gateway.sealing.reader, gateway.sealing.fingerprint)
+    parts = SealerSetup(tile, gateway.sealing.signer, gateway.sealing.reader, gateway.sealing.fingerprint)
     own, public = folder / "own", folder / "public"
     own.mkdir()
     public.mkdir()

@@ -18,13 +18,13 @@ import cv2
 
 from moderation.known_pictures.pdq import pdq
 from provenance.credentials.reading import ManifestReader
-from provenance.files.encoding import Limits
+from provenance.files.encoding import FileBounds
 from provenance.marks.library import LibraryWatermark
 from provenance.marks.tile_watermark import TileWatermark
 from provenance.reports import KnownImage
 from provenance.standings import Standing
 from provenance.tracing import Lookups
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.faults.mutations import mutate
 from tests.provenance.anatomy import boxes, store_of
 
@@ -34,7 +34,7 @@ SEARCHED = 4
 """Every so many files the tile watermark is looked for too, which takes longer than all the rest."""
 
 
-def verifying(folder: Path) -> tuple[VerifyingParts, VerifyingParts]:
+def verifying(folder: Path) -> tuple[VerifierSetup, VerifierSetup]:
     """As the operator verifies, with the records of the folder, and as somebody does who has only the anchor."""
     rows = json.loads((folder / "records.json").read_text())
     records = [KnownImage(**{**row, "mark": bytes.fromhex(row["mark"])}) for row in rows]
@@ -47,10 +47,10 @@ def verifying(folder: Path) -> tuple[VerifyingParts, VerifyingParts]:
         by_looks=lambda _: None,
         original=lambda _: None,
     )
-    limits = Limits(max_pixels=MOST_PIXELS)
+    limits = FileBounds(max_pixels=MOST_PIXELS)
     return (
-        VerifyingParts(reader, (tile, legacy), pdq, lookups, limits=limits),
-        VerifyingParts(reader, (legacy,), pdq, None, limits=limits),
+        VerifierSetup(reader, (tile, legacy), pdq, lookups, limits=limits),
+        VerifierSetup(reader, (legacy,), pdq, None, limits=limits),
     )
 
 

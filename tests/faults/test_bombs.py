@@ -26,8 +26,8 @@ from pathlib import Path
 from moderation.known_pictures.pdq import pdq
 from provenance.marks.library import LibraryWatermark
 from provenance.credentials.reading import ManifestReader
-from provenance.verification import VerifyingParts, verify
-parts = VerifyingParts(ManifestReader(""), (LibraryWatermark(LibraryWatermark.Options()),), pdq)
+from provenance.verification import VerifierSetup, verify
+parts = VerifierSetup(ManifestReader(""), (LibraryWatermark(LibraryWatermark.Options()),), pdq)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 verify(parts, Path(sys.argv[1]).read_bytes())
 before, began = peak(), time.process_time()

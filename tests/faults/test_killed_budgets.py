@@ -89,10 +89,10 @@ def test_budgets_are_right_to_the_last_step_after_kills(
     data, rng = tmp_path / "data", random.Random(kills)
     parts_path = switched_parts.install(tmp_path_factory.mktemp("kill-parts") / "site")
     folder = open_data_folder(data, load_settings(data, environ={}))
-    store = KeyStore(folder.engine, folder.pepper)
+    store = KeyStore(folder.database, folder.pepper)
     tenants = [f"kill-{uuid.uuid4().hex[:8]}" for _ in range(2)]
     keys = [store.create(tenant)[1] for tenant in tenants]
-    folder.engine.dispose()
+    folder.database.dispose()
     options = slow(data, 0.02) | {"limits": limits}
     for _ in range(kills):
         with serving(data, parts_path=parts_path, test=QUICK_LEASE, **options) as server:

@@ -37,8 +37,8 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def caller(data: Path) -> Iterator[httpx.Client]:
     folder = open_data_folder(data, load_settings(data, environ={}))
-    key = KeyStore(folder.engine, folder.pepper).create("acme")[1]
-    folder.engine.dispose()
+    key = KeyStore(folder.database, folder.pepper).create("acme")[1]
+    folder.database.dispose()
     with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
         yield client
 
@@ -88,7 +88,7 @@ def checked_log(data: Path, prediction: str) -> dict[str, Any]:
     (entry,) = (e for e in independent.check_whole_log(data / "fluxgate.db", vkey) if e["request_id"] == prediction)
     folder = open_data_folder(data, load_settings(data, environ={}))
     report = fsck(folder.engine_for_log, vkey)
-    folder.engine.dispose()
+    folder.database.dispose()
     assert report.intact, report.faults
     return entry
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import create_engine, text
 
 from provenance.log.checkpoints import CheckpointSigner
-from provenance.log.entries import Entry, Outcome, commit
+from provenance.log.entries import Entry, EntryKind, commit
 from provenance.log.ledger import Ledger
 from provenance.log.openings import Openings
 
@@ -24,7 +24,7 @@ SIGNER = CheckpointSigner("gateway.example/log", Ed25519PrivateKey.from_private_
 def an_entry(request_id: str) -> Entry:
     return Entry(
         request_id=request_id,
-        outcome=Outcome.DELIVERED,
+        outcome=EntryKind.DELIVERED,
         time=datetime.now(UTC),
         dialect="native",
         stage="recorded",

@@ -9,9 +9,9 @@ from cryptography import x509
 
 from gateway.parts import BootError
 from gateway.signing.provisioning import log_signer
+from gateway.signing.revocations import Revocations
 from gateway.signing.signers import CurrentSigner
 from gateway.store.data_folder import DataFolder, open_data_folder
-from gateway.verifying.records import Revocations
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.log.ledger import Ledger
 from provenance.signing.certificates import load_chain
@@ -27,29 +27,29 @@ def test_revoking_puts_a_new_certificate_in_place_at_once(opened: DataFolder, si
 
     assert told.exit_code == 0, told.output
     assert "new key and certificate" in told.output
-    found = Revocations(opened.engine).of(stolen or "")
+    found = Revocations(opened.database).of(stolen or "")
     assert found is not None
     assert (found.reason.value, found.since) == ("key_compromise", datetime(2026, 1, 1, tzinfo=UTC))
     used_now = serial_of(signed_by(signer))
     assert used_now != stolen
-    assert Revocations(opened.engine).of(used_now or "") is None
+    assert Revocations(opened.database).of(used_now or "") is None
     assert json.loads(run(opened, "show", "--json").stdout)["problem"] is None
 
 
 def test_nothing_is_revoked_where_there_is_no_log_yet(tmp_path: Path) -> None:
-    assert Revocations(open_data_folder(tmp_path / "fresh").engine).of("12345") is None
+    assert Revocations(open_data_folder(tmp_path / "fresh").database).of("12345") is None
 
 
 def test_a_revocation_cannot_be_changed_afterwards(opened: DataFolder, signer: CurrentSigner) -> None:
     run(opened, "revoke", "--reason", "key_compromise", "--since", "2026-01-01T00:00Z")
     (retired,) = (opened.keys / "retired").glob("*signing-chain.pem")
     serial = str(load_chain(retired)[0].serial_number)
-    before, used = Revocations(opened.engine).of(serial), serial_of(signed_by(signer))
+    before, used = Revocations(opened.database).of(serial), serial_of(signed_by(signer))
 
     told = run(opened, "revoke", "--reason", "superseded", "--certificate", retired)
 
     assert "revoked before" in told.output
-    assert Revocations(opened.engine).of(serial) == before
+    assert Revocations(opened.database).of(serial) == before
     assert serial_of(signed_by(signer)) == used, "what is in use was not meant"
 
 

@@ -28,7 +28,7 @@ def furnished(path: Path) -> None:
     open_ledger(folder)
     signing_files(folder.keys, "Example", utc_now())
     Blobs(folder.blob_url).write("uploads/upl_a.png", b"pixels")
-    folder.engine.dispose()
+    folder.database.dispose()
 
 
 def test_nothing_in_a_data_folder_is_made_for_others_to_read(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_what_an_earlier_version_left_open_is_closed_at_the_next_start_and_links
     (data / "link").symlink_to(elsewhere)
     for path in (data, *(p for p in data.rglob("*") if not p.is_symlink())):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    open_data_folder(data).engine.dispose()
+    open_data_folder(data).database.dispose()
     assert set(loose(data)) == {str(data / "link")}
     assert elsewhere.stat().st_mode & 0o777 == 0o644
 

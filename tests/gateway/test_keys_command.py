@@ -31,7 +31,7 @@ def made(folder: Path, *options: object) -> dict[str, object]:
 
 def identified(folder: Path, key: str):
     opened = open_data_folder(folder)
-    provider = ApiKeys(ApiKeys.Options(store=KeyStore(opened.engine, opened.pepper)))
+    provider = ApiKeys(ApiKeys.Options(store=KeyStore(opened.database, opened.pepper)))
     try:
         return provider.identify({"x-api-key": key}, datetime.now(UTC))
     finally:

@@ -9,9 +9,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, MetaData, Table
 
-from gateway.stations.pictures import Pictures
 from gateway.store import database
 from gateway.store.blobs import Blobs
+from gateway.store.pictures import Pictures
 from gateway.verifying.looks import Looks
 from moderation.known_pictures.pdq import pdq
 from provenance.looks.landmarks import landmarks

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.exchange import StoredImage
-from gateway.stations.pictures import Pictures
 from gateway.store.blobs import BlobMissing, Blobs, BlobsUnavailable
+from gateway.store.pictures import Pictures
 from provenance.claims import SealedImage
 
 DATA, STORE = b"a signed file", b"its manifest store"

@@ -15,7 +15,7 @@ from provenance.errors import SigningFailed
 from provenance.signing.certificates import LEAF_DAYS, load_chain
 from provenance.signing.local import LocalSigner, ManifestSigner
 from provenance.standings import Standing
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.gateway.signing import Clock, OtherCA, run, running, serial_of, signed_by
 
 
@@ -76,7 +76,7 @@ def test_pictures_signed_under_a_former_root_stay_ours_and_those_of_a_ca_s_other
     neighbour = ManifestSigner(LocalSigner(LocalSigner.Options(chain_path=chain, key_path=key)))
 
     reader = ManifestReader(restarted.anchors_pem)
-    parts = VerifyingParts(reader, (), pdq, organisations=organisations(opened))
+    parts = VerifierSetup(reader, (), pdq, organisations=organisations(opened))
 
     for data in (old, signed_by(restarted)):
         assert verify(parts, data).standing is Standing.OURS_INTACT
@@ -133,6 +133,6 @@ def test_the_end_of_another_ca_s_certificate_is_announced_from_thirty_days_on(
 
 
 def test_a_gateway_without_a_certificate_does_not_start_and_says_what_to_do(opened: DataFolder, clock: Clock) -> None:
-    elsewhere = DataFolder(opened.path, opened.settings.model_copy(update={"signer": "remote"}), opened.engine)
+    elsewhere = DataFolder(opened.path, opened.settings.model_copy(update={"signer": "remote"}), opened.database)
     with pytest.raises(BootError, match="fluxgate certificate install"):
         CurrentSigner(elsewhere, None, clock)

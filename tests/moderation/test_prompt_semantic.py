@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from moderation.errors import PartUnusable
 from moderation.evaluation.disguises import DISGUISES
+from moderation.minilm import MINILM
 from moderation.prompt_semantic import SHIPPED, SemanticPart, is_hidden
 from moderation.semantic.head import CARD, ONNX, REFERENCE
-from moderation.semantic.tokens import MINILM
 from moderation.text.folding import fold
 from policies.findings import Stage
 

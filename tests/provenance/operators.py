@@ -12,11 +12,11 @@ from provenance.looks.fingerprint import PDQ_MATCH_DISTANCE, pdq_distance
 from provenance.marks.library import LibraryWatermark
 from provenance.marks.watermarkers import Pixels
 from provenance.reports import KnownImage
-from provenance.sealing import SealingParts
+from provenance.sealing import SealerSetup
 from provenance.signing.certificates import make_development_ca, make_leaf
 from provenance.signing.local import LocalSigner, ManifestSigner
 from provenance.tracing import Lookups
-from provenance.verification import VerifyingParts
+from provenance.verification import VerifierSetup
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MARK = bytes.fromhex("0123456789abcdef")
@@ -27,11 +27,11 @@ class Gateway:
     """What a test needs of one operator."""
 
     folder: Path
-    sealing: SealingParts
+    sealing: SealerSetup
     anchors_pem: str
     originals: dict[str, Pixels] = field(default_factory=dict)
 
-    def verifying(self, *records: KnownImage) -> VerifyingParts:
+    def verifying(self, *records: KnownImage) -> VerifierSetup:
         """With a store that holds exactly `records`."""
         lookups = Lookups(
             by_mark=lambda mark: next((r for r in records if r.mark == mark), None),
@@ -41,17 +41,17 @@ class Gateway:
             ),
             original=lambda known: self.originals.get(known.content_id),
         )
-        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), pdq, lookups)
+        return VerifierSetup(self.sealing.reader, (self.sealing.watermarker,), pdq, lookups)
 
-    def keeping(self, sealed: SealedImage) -> VerifyingParts:
+    def keeping(self, sealed: SealedImage) -> VerifierSetup:
         """With the record of `sealed`, and the picture itself to lay copies over."""
         record = record_of(sealed)
         original = decode_own(sealed.data, sealed.media_type)
         return replace(self, originals={**self.originals, record.content_id: original}).verifying(record)
 
-    def without_records(self) -> VerifyingParts:
+    def without_records(self) -> VerifierSetup:
         """As a stranger with the anchor verifies."""
-        return VerifyingParts(self.sealing.reader, (self.sealing.watermarker,), pdq)
+        return VerifierSetup(self.sealing.reader, (self.sealing.watermarker,), pdq)
 
 
 def make_gateway(folder: Path, organisation: str) -> Gateway:
@@ -70,7 +70,7 @@ def make_gateway(folder: Path, organisation: str) -> Gateway:
     watermarker = LibraryWatermark(LibraryWatermark.Options())
     return Gateway(
         folder,
-        SealingParts(watermarker, ManifestSigner(signer, anchors_pem=anchors), ManifestReader(anchors), pdq),
+        SealerSetup(watermarker, ManifestSigner(signer, anchors_pem=anchors), ManifestReader(anchors), pdq),
         anchors,
     )
 

@@ -10,19 +10,19 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from provenance.claims import SealedImage
-from provenance.files.encoding import Limits, decode
+from provenance.files.encoding import FileBounds, decode
 from provenance.looks.change_map import ChangeMap, RegionKind
 from provenance.marks.tile_watermark import TileWatermark
 from provenance.sealing import seal
 from provenance.standings import Standing
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.provenance.anatomy import store_of
 from tests.provenance.forgeries import png_chunk
 from tests.provenance.operators import Gateway, make_claim
 from tests.provenance.pictures import jpeg, make_photo_like
 
 TILE = TileWatermark(TileWatermark.Options.model_validate({"keys": [{"id": "own", "hex": "07" * 32}]}))
-Kept = tuple[VerifyingParts, SealedImage, Image.Image]
+Kept = tuple[VerifierSetup, SealedImage, Image.Image]
 
 
 @pytest.fixture(scope="module", params=["painted", "kodim04.png", "kodim05.png"])
@@ -38,7 +38,7 @@ def kept(gateway: Gateway, request: pytest.FixtureRequest) -> Kept:
     return (
         dataclasses.replace(gateway, sealing=sealing).keeping(file),
         file,
-        Image.fromarray(np.array(decode(file.data, Limits()))),
+        Image.fromarray(np.array(decode(file.data, FileBounds()))),
     )
 
 

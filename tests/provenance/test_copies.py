@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from provenance.claims import SealedImage
-from provenance.files.encoding import Limits, decode
+from provenance.files.encoding import FileBounds, decode
 from provenance.marks.watermarkers import Detection, Pixels
 from provenance.sealing import seal
 from provenance.standings import Standing
@@ -19,13 +19,13 @@ from tests.provenance.pictures import jpeg, make_photo_like
 def keeping(gateway: Gateway) -> tuple[Gateway, SealedImage]:
     """A sealed photo-like picture, and the gateway that keeps it as an original."""
     file = seal(gateway.sealing, make_photo_like(1), make_claim())
-    original = decode(file.data, Limits())
+    original = decode(file.data, FileBounds())
     return dataclasses.replace(gateway, originals={record_of(file).content_id: original}), file
 
 
 def test_a_crop_is_the_same_picture_and_its_change_is_named(keeping: tuple[Gateway, SealedImage]) -> None:
     gateway, file = keeping
-    pixels = decode(file.data, Limits())
+    pixels = decode(file.data, FileBounds())
     height, width = pixels.shape[:2]
     known = record_of(file)
     crop = np.ascontiguousarray(pixels[height // 5 :, : width * 4 // 5])
@@ -55,7 +55,7 @@ def test_a_copy_without_credential_and_mark_is_known_by_its_looks(keeping: tuple
     gateway, file = keeping
     parts = dataclasses.replace(gateway.verifying(record_of(file)), watermarkers=())
 
-    report = verify(parts, jpeg(decode(file.data, Limits()), 60))
+    report = verify(parts, jpeg(decode(file.data, FileBounds()), 60))
 
     assert (report.standing, report.exit_code) == (Standing.LOOKS_LIKE_OURS, 2)
     assert verify(parts, jpeg(make_photo_like(3), 60)).standing is Standing.NOT_FOUND

@@ -10,7 +10,7 @@ from provenance.marks.library import LibraryWatermark
 from provenance.marks.marking import mark_and_encode
 from provenance.marks.tile_watermark import TileWatermark
 from provenance.marks.watermarkers import Detection, Pixels, Watermarker
-from provenance.sealing import SealingParts, seal
+from provenance.sealing import SealerSetup, seal
 from tests.provenance.formats import every_format
 from tests.provenance.operators import MARK, Gateway, make_claim
 from tests.provenance.pictures import make_picture
@@ -57,7 +57,7 @@ def test_a_part_that_does_not_write_its_mark_seals_nothing(
     gateway: Gateway, media_type: MediaType, part: type[LibraryWatermark]
 ) -> None:
     parts = gateway.sealing
-    dishonest = SealingParts(part(LibraryWatermark.Options()), parts.signer, parts.reader, parts.fingerprint)
+    dishonest = SealerSetup(part(LibraryWatermark.Options()), parts.signer, parts.reader, parts.fingerprint)
 
     with pytest.raises(MarkUnreadable):
         seal(dishonest, PICTURES["soft"], make_claim(media_type))

@@ -17,7 +17,7 @@ from provenance.marks.foreign import LARGEST_CHANCE, REFERENCE, InvisibleWaterma
 from provenance.marks.library import LibraryWatermark
 from provenance.marks.watermarkers import Pixels
 from provenance.standings import Standing
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.provenance.operators import MARK, Gateway
 from tests.provenance.pictures import make_picture, photographs, reencoded_as_jpeg
 
@@ -144,7 +144,7 @@ def test_a_picture_of_another_generator_is_called_foreign_and_not_ours(gateway: 
 
     copy = marked(make_picture(), REFERENCE[0].bits.tolist(), "dwtDct", floats=True)
     plain = gateway.verifying()
-    parts = VerifyingParts(plain.reader, plain.watermarkers, plain.fingerprint, plain.lookups, foreign=(READER,))
+    parts = VerifierSetup(plain.reader, plain.watermarkers, plain.fingerprint, plain.lookups, foreign=(READER,))
 
     found = verify(parts, encode(copy, "image/png", 95))
 

@@ -17,7 +17,7 @@ from provenance.marks.watermarkers import Pixels
 from provenance.reports import KnownImage
 from provenance.standings import Standing
 from provenance.tracing import Lookups
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.provenance.operators import Gateway
 from tests.provenance.pictures import make_picture, photographs
 
@@ -50,7 +50,7 @@ def by_points(originals: dict[str, Pixels]) -> Callable[[Pixels], tuple[KnownIma
     return found
 
 
-def parts_of(gateway: Gateway, originals: dict[str, Pixels], *, kept: bool = True) -> VerifyingParts:
+def parts_of(gateway: Gateway, originals: dict[str, Pixels], *, kept: bool = True) -> VerifierSetup:
     records = [record(name, pixels) for name, pixels in originals.items()]
     lookups = Lookups(
         by_mark=lambda mark: None,

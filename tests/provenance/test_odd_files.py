@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from provenance.errors import UnreadableImage
-from provenance.files.encoding import MEDIA_TYPES, Limits, decode, encode
+from provenance.files.encoding import MEDIA_TYPES, FileBounds, decode, encode
 from provenance.files.headers import read_header
 from tests.provenance.pictures import make_picture
 
-LIMITS = Limits()
+LIMITS = FileBounds()
 PICTURE = make_picture(96, 120)
 RANDOM = np.random.default_rng(21).integers(0, 256, 9_000_000, np.uint8).tobytes()
 
@@ -83,9 +83,9 @@ def test_a_motion_photo_can_be_uploaded_and_its_size_is_still_judged_first() -> 
     motion = WHOLE["image/jpeg"] + BEHIND["a video"]
 
     with pytest.raises(UnreadableImage, match="Send at most 9000000 bytes"):
-        decode(motion, Limits(max_bytes=9_000_000))
+        decode(motion, FileBounds(max_bytes=9_000_000))
     with pytest.raises(UnreadableImage, match="Send at most 100 pixels"):
-        decode(motion, Limits(max_pixels=100))
+        decode(motion, FileBounds(max_pixels=100))
 
 
 # case R21

@@ -13,11 +13,11 @@ from PIL import Image
 
 from provenance.errors import UnreadableImage
 from provenance.files import encoding
-from provenance.files.encoding import MEDIA_TYPES, Limits, decode, decode_own, encode
+from provenance.files.encoding import MEDIA_TYPES, FileBounds, decode, decode_own, encode
 from provenance.files.headers import png_chunk, read_header
 from tests.provenance.pictures import make_picture
 
-LIMITS = Limits()
+LIMITS = FileBounds()
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -83,7 +83,7 @@ def test_unknown_formats_and_qualities_are_not_written(media_type: str, quality:
         encode(make_picture(16, 16), media_type, quality)
 
 
-def refusal(data: bytes, limits: Limits = LIMITS, declared_type: str | None = None) -> str:
+def refusal(data: bytes, limits: FileBounds = LIMITS, declared_type: str | None = None) -> str:
     with pytest.raises(UnreadableImage) as caught:
         decode(data, limits, declared_type=declared_type)
     assert caught.value.remedy
@@ -91,12 +91,12 @@ def refusal(data: bytes, limits: Limits = LIMITS, declared_type: str | None = No
 
 
 def test_too_many_bytes_are_refused() -> None:
-    assert refusal(encode(make_picture(64, 64), "image/png", 95), Limits(max_bytes=1000)) == "bytes"
+    assert refusal(encode(make_picture(64, 64), "image/png", 95), FileBounds(max_bytes=1000)) == "bytes"
 
 
 @pytest.mark.parametrize("media_type", list(MEDIA_TYPES))
 def test_too_many_pixels_are_refused(media_type: str) -> None:
-    assert refusal(encode(make_picture(64, 64), media_type, 95), Limits(max_pixels=64 * 64 - 1)) == "pixels"
+    assert refusal(encode(make_picture(64, 64), media_type, 95), FileBounds(max_pixels=64 * 64 - 1)) == "pixels"
 
 
 def test_a_png_bomb_is_refused_before_it_is_inflated() -> None:
@@ -168,7 +168,7 @@ def test_damage_either_decodes_or_is_refused_and_never_breaks(media_type: str, s
     data = encode(make_picture(24, 24), media_type, 90)
     damaged = data[:start] + junk + data[start + len(junk) :]
     try:
-        pixels = decode(damaged, Limits(max_pixels=4_000_000))
+        pixels = decode(damaged, FileBounds(max_pixels=4_000_000))
     except UnreadableImage:
         return
     assert pixels.dtype == np.uint8

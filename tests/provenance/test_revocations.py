@@ -9,12 +9,12 @@ import pytest
 from provenance.claims import SealedImage
 from provenance.credentials.reading import ManifestReader
 from provenance.credentials.revocations import Reason, Revocation, read_revocation, revocation_entry
-from provenance.log.entries import Entry, EntryInvalid, Outcome
+from provenance.log.entries import Entry, EntryInvalid, EntryKind
 from provenance.sealing import seal
 from provenance.signing.local import LocalSigner, ManifestSigner
 from provenance.signing.timestamps import TimestampAuthority
 from provenance.standings import Standing
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.provenance.authority import Authority, serving
 from tests.provenance.operators import NOW, Gateway, make_claim, record_of
 from tests.provenance.pictures import make_photo_like, make_picture
@@ -43,7 +43,7 @@ def stamped(gateway: Gateway, authority: Authority) -> Iterator[SealedImage]:
         yield seal(replace(gateway.sealing, signer=ManifestSigner(signer, asked)), make_picture(), make_claim())
 
 
-def revoked(parts: VerifyingParts, *, since: datetime = EARLIER, at: datetime | None = None) -> VerifyingParts:
+def revoked(parts: VerifierSetup, *, since: datetime = EARLIER, at: datetime | None = None) -> VerifierSetup:
     def revocation_of(serial: str) -> Revocation:
         return Revocation(serial, Reason.KEY_COMPROMISE, since, at or since)
 
@@ -109,4 +109,4 @@ def test_a_revocation_survives_its_log_entry() -> None:
 
     assert read_revocation(revocation_entry(revocation, "0.1").leaf()) == revocation
     with pytest.raises(EntryInvalid, match="not a revocation"):
-        read_revocation(Entry("pred_1", Outcome.FAILED, NOW, "cli", "prompt").leaf())
+        read_revocation(Entry("pred_1", EntryKind.FAILED, NOW, "cli", "prompt").leaf())

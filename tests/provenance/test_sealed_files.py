@@ -13,9 +13,9 @@ from PIL import Image
 from moderation.known_pictures.pdq import pdq
 from provenance.claims import MediaType, SealedImage, Source
 from provenance.errors import MarkUnreadable, ReadBackFailed, SealError
-from provenance.files.encoding import Limits, decode
+from provenance.files.encoding import FileBounds, decode
 from provenance.marks.watermarkers import Pixels, UnsafeUnmarked
-from provenance.sealing import SealingParts, seal
+from provenance.sealing import SealerSetup, seal
 from provenance.standings import Standing
 from provenance.verification import verify
 from tests.provenance.formats import Sealed, every_format
@@ -115,7 +115,7 @@ def test_lossy_files_hold_the_mark_or_are_not_made(gateway: Gateway, quality: in
         except MarkUnreadable:
             assert quality < 90, media_type
             continue
-        found = gateway.sealing.watermarker.detect(decode(file.data, Limits()))
+        found = gateway.sealing.watermarker.detect(decode(file.data, FileBounds()))
         assert found is not None
         assert found.mark == MARK
 
@@ -157,7 +157,7 @@ def test_unmarked_files_claim_no_watermark(gateway: Gateway) -> None:
         watermarker = UnsafeUnmarked(UnsafeUnmarked.Options())
 
     file = seal(
-        SealingParts(watermarker, gateway.sealing.signer, gateway.sealing.reader, pdq),
+        SealerSetup(watermarker, gateway.sealing.signer, gateway.sealing.reader, pdq),
         make_picture(),
         make_claim(),
     )

@@ -18,7 +18,7 @@ from provenance.files.encoding import encode
 from provenance.sealing import seal
 from provenance.signing.local import LocalSigner, ManifestSigner
 from provenance.signing.timestamps import TimestampAuthority
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.provenance.authority import Authority, serving
 from tests.provenance.issuing import written
 from tests.provenance.operators import Gateway, make_claim
@@ -68,7 +68,7 @@ def test_a_sealed_picture_carries_one_token_in_sig_tst_2_and_says_when_it_was_si
     assert sealed.data.count(b"sigTst") == 1, "no deprecated sigTst beside it"
     assert credential.time_trusted
     assert abs(datetime.now(UTC) - datetime.fromisoformat(credential.signed_at or "")) < timedelta(seconds=30)
-    report = verify(VerifyingParts(reader, (), gateway.sealing.fingerprint), sealed.data)
+    report = verify(VerifierSetup(reader, (), gateway.sealing.fingerprint), sealed.data)
     assert "outlives its certificate" in dict(report.statements)["metadata"]
     assert (asked.health.made, asked.health.failed) == (1, 0)
 

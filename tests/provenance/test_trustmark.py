@@ -19,7 +19,7 @@ from gateway.parts import BootError, build_part, torchvision_ops
 from provenance.errors import MarkUnreadable
 from provenance.marks.trustmark import SECRET_BITS, TrustMark, _network_classes, secret
 from provenance.payload import CODE_BITS, recover
-from provenance.sealing import SealingParts, seal
+from provenance.sealing import SealerSetup, seal
 from tests.provenance.operators import MARK, Gateway, make_claim
 from tests.provenance.pictures import make_picture
 
@@ -64,7 +64,7 @@ def test_with_random_weights_nothing_is_read_back_so_nothing_is_sealed(
     compact: dict[str, Any], gateway: Gateway
 ) -> None:
     part: TrustMark = build_part("watermarkers", "trustmark", compact)
-    parts = SealingParts(part, gateway.sealing.signer, gateway.sealing.reader, gateway.sealing.fingerprint)
+    parts = SealerSetup(part, gateway.sealing.signer, gateway.sealing.reader, gateway.sealing.fingerprint)
 
     assert part.detect(make_picture()) is None
     with pytest.raises(MarkUnreadable, match="trustmark"):

@@ -6,10 +6,10 @@ import pytest
 
 from provenance.claims import MediaType
 from provenance.credentials.reading import CredentialState
-from provenance.files.encoding import Limits, decode
+from provenance.files.encoding import FileBounds, decode
 from provenance.sealing import seal
 from provenance.standings import Standing
-from provenance.verification import VerifyingParts, verify
+from provenance.verification import VerifierSetup, verify
 from tests.provenance.formats import Sealed, every_format
 from tests.provenance.operators import MARK, Gateway, make_claim, record_of
 from tests.provenance.pictures import jpeg, make_photo_like, make_picture
@@ -43,7 +43,7 @@ def test_without_records_the_credential_alone_speaks(gateway: Gateway, sealed: S
 
 def test_a_stripped_and_reencoded_copy_is_recognised_by_its_watermark(gateway: Gateway, sealed: Sealed) -> None:
     file = sealed("image/png")
-    copy = jpeg(decode(file.data, Limits()), 90)
+    copy = jpeg(decode(file.data, FileBounds()), 90)
 
     report = verify(gateway.keeping(file), copy)
 
@@ -55,7 +55,7 @@ def test_a_stripped_and_reencoded_copy_is_recognised_by_its_watermark(gateway: G
 
 
 def test_a_stripped_copy_without_records_could_not_be_checked(gateway: Gateway, sealed: Sealed) -> None:
-    report = verify(gateway.without_records(), jpeg(decode(sealed("image/png").data, Limits()), 90))
+    report = verify(gateway.without_records(), jpeg(decode(sealed("image/png").data, FileBounds()), 90))
 
     assert (report.standing, report.exit_code) == (Standing.UNCHECKABLE, 3)
 
@@ -99,7 +99,7 @@ def test_what_is_no_picture_could_not_be_checked(gateway: Gateway, data: bytes) 
 
 
 def test_a_file_over_the_limits_could_not_be_checked(gateway: Gateway, sealed: Sealed) -> None:
-    parts = dataclasses.replace(gateway.without_records(), limits=Limits(max_pixels=1000))
+    parts = dataclasses.replace(gateway.without_records(), limits=FileBounds(max_pixels=1000))
 
     assert verify(parts, sealed("image/png").data).standing is Standing.UNCHECKABLE
 
@@ -116,7 +116,7 @@ def test_a_lookup_that_cannot_answer_is_not_taken_for_no_record(gateway: Gateway
 
     verifying = gateway.verifying()
     assert verifying.lookups is not None
-    parts: VerifyingParts = dataclasses.replace(verifying, lookups=dataclasses.replace(verifying.lookups, by_mark=gone))
+    parts: VerifierSetup = dataclasses.replace(verifying, lookups=dataclasses.replace(verifying.lookups, by_mark=gone))
 
     with pytest.raises(ConnectionError):
         verify(parts, sealed("image/png").data)

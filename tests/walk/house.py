@@ -15,11 +15,12 @@ import httpx
 from fastapi import FastAPI
 
 from gateway.auth.key_store import KeyStore
+from gateway.house import House as Built
 from gateway.serving.app import build_app
 from gateway.settings import load_settings
 from gateway.store.budgets import day_of, used
 from gateway.store.data_folder import DataFolder, open_data_folder
-from gateway.wiring import Parts, wire
+from gateway.wiring import wire
 from inference.demo import WEIGHTS
 
 Result = TypeVar("Result")
@@ -60,9 +61,9 @@ class House:
         self.path = path
         settings = load_settings(path, walk_settings(path, **changes), environ={})
         self.folder: DataFolder = open_data_folder(path, settings)
-        self.keys = KeyStore(self.folder.engine, self.folder.pepper)
+        self.keys = KeyStore(self.folder.database, self.folder.pepper)
         self.tenant, self.key = self.new_key("acme")
-        self.parts: Parts = wire(self.folder)
+        self.parts: Built = wire(self.folder)
         self.app = build_app(self.parts)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -166,5 +167,5 @@ class House:
 
     def left(self, tenant: str = "acme") -> int:
         """Thousandths of megapixel-steps left of the tenant's day."""
-        spent = used(self.folder.engine, tenant, day_of(time.time()))
+        spent = used(self.folder.database, tenant, day_of(time.time()))
         return self.parts.limit_settings.budget_milli - spent

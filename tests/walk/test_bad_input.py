@@ -201,7 +201,7 @@ ROUTES = [
 @pytest.fixture(scope="module")
 def bad_keys(the_house: House) -> dict[str, str | None]:
     """Code → a key that earns it."""
-    yesterday = KeyStore(the_house.folder.engine, the_house.folder.pepper, clock=lambda: time.time() - 86_400)
+    yesterday = KeyStore(the_house.folder.database, the_house.folder.pepper, clock=lambda: time.time() - 86_400)
     expired = yesterday.create("acme", expires_at=datetime.now(UTC) - timedelta(hours=1))[1]
     record, revoked = the_house.keys.create("acme")
     the_house.send("GET", "/v1/models", key=revoked)

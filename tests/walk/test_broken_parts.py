@@ -119,7 +119,7 @@ def test_a_hard_finding_beside_a_silent_classifier_is_a_refusal(house: House, di
 @contextlib.contextmanager
 def full_database(house: House) -> Iterator[None]:
     """SQLite takes not one page more: the kernel's full disk as the database reports it (SQLITE_FULL)."""
-    engine = house.folder.engine
+    engine = house.folder.database
 
     def fill_up(connection: Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -151,7 +151,7 @@ def test_nothing_is_accepted_when_the_database_is_full(house: House, dialogue: D
 
 def recovered(house: House) -> None:
     """What another gateway does when the leases of this one have run out."""
-    with house.folder.engine.begin() as connection:
+    with house.folder.database.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET lease_until = 0 WHERE lease_until IS NOT NULL")
     house.run(house.app.state.desk.jobs._recover())
 
@@ -200,12 +200,12 @@ def test_who_was_told_that_the_ledger_is_full_is_given_the_budget_back_and_no_pi
 @contextlib.contextmanager
 def full_ledger(house: House) -> Iterator[None]:
     """The log's table takes no row: an SQLite trigger that fails as a full disk fails."""
-    with house.folder.engine.begin() as connection:
+    with house.folder.database.begin() as connection:
         connection.exec_driver_sql(
             "CREATE TRIGGER full BEFORE INSERT ON log_entries BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
         )
     try:
         yield
     finally:
-        with house.folder.engine.begin() as connection:
+        with house.folder.database.begin() as connection:
             connection.exec_driver_sql("DROP TRIGGER full")

@@ -48,7 +48,7 @@ def before(chains: Chains, words: str, who: Principal = WHO, end_user: str | Non
 
 
 def chains_of(house: House, clock: Clock, **options: object) -> Chains:
-    return Chains(house.folder.engine, house.parts.database_calls, ChainOptions(**options), clock)
+    return Chains(house.folder.database, house.parts.database_calls, ChainOptions(**options), clock)
 
 
 def test_a_prompt_that_points_back_is_read_with_the_ones_before(house: House, clock: Clock) -> None:

@@ -399,7 +399,7 @@ def test_the_others_are_one_total_for_a_key_and_an_hour(house: House) -> None:
     assert len(moderated(house)) == before, "the hour is not over"
     (row,) = house.rows("select * from moderation_totals where tenant = ?", tenant)
     assert row["passed"] == 6
-    later = ModerationLog(house.folder.engine, house.parts.ledger, lambda: time.time() + 2 * 3600)
+    later = ModerationLog(house.folder.database, house.parts.ledger, lambda: time.time() + 2 * 3600)
     later.close_ended()
     later.close_ended()
     (entry,) = (each for each in moderated(house)[before:] if each["request_id"] == row["id"])

@@ -30,7 +30,7 @@ def fronted(tmp_path_factory: pytest.TempPathFactory, parts_path: str) -> Iterat
 def front_end(house: House, scopes: tuple[Scope, ...] = TRUSTED) -> Caller:
     tenant, key = house.new_key(f"front-{time.monotonic_ns()}", scopes=scopes)
     retries = Retries(
-        house.folder.engine,
+        house.folder.database,
         house.parts.database_calls,
         house.folder.secret("retries"),
         STEPS,

@@ -132,7 +132,7 @@ def test_no_route_blocks_the_event_loop(house: House) -> None:
     "block",
     [
         lambda house: house.rows("select 1"),
-        lambda house: used(house.folder.engine, "acme", 1),
+        lambda house: used(house.folder.database, "acme", 1),
         lambda house: house.database.read_bytes(),
         lambda house: time.sleep(0),
         lambda house: threading.Event().wait(0.001),

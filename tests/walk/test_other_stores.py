@@ -72,7 +72,7 @@ def test_the_walk_on_postgresql(house_on_postgresql: House) -> None:
     checked = fsck(house.folder.engine_for_log, house.vkey)
     assert checked.intact, checked.faults
     assert checked.size == 8
-    with house.folder.engine.connect() as connection:
+    with house.folder.database.connect() as connection:
         open_jobs = connection.execute(text('select count(*) from jobs where "order" is not null')).scalar()
     assert open_jobs == 0
 
@@ -84,12 +84,12 @@ def test_what_postgresql_cannot_store_is_not_found_there(house_on_postgresql: Ho
 
 def test_nothing_is_accepted_when_postgresql_refuses(house_on_postgresql: House) -> None:
     house = house_on_postgresql
-    with house.folder.engine.begin() as connection:
+    with house.folder.database.begin() as connection:
         connection.execute(text("ALTER TABLE jobs ADD CONSTRAINT full_disk CHECK (tenant <> 'acme') NOT VALID"))
     try:
         got = house.send("POST", "/v1/images/generations", json={"prompt": HARMLESS})
     finally:
-        with house.folder.engine.begin() as connection:
+        with house.folder.database.begin() as connection:
             connection.execute(text("ALTER TABLE jobs DROP CONSTRAINT full_disk"))
     assert (got.status_code, got.json()["error"]["code"]) == (503, "database_unavailable")
 

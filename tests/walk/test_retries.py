@@ -62,7 +62,7 @@ class Caller:
 
     def wait(self, seconds: float) -> None:
         """Lets time pass: what is stored grows older."""
-        with self.house.folder.engine.begin() as connection:
+        with self.house.folder.database.begin() as connection:
             connection.execute(
                 text(
                     "update refused_prompts set at = at - :s, expires_at = expires_at - :s,"
@@ -79,7 +79,7 @@ class Caller:
 def counting(house: House) -> Caller:
     tenant, key = house.new_key(f"again-{time.monotonic_ns()}")
     retries = Retries(
-        house.folder.engine,
+        house.folder.database,
         house.parts.database_calls,
         house.folder.secret("retries"),
         STEPS,
@@ -220,7 +220,7 @@ def test_what_was_turned_away_is_one_number_in_one_entry_once_it_is_over(caller:
     for _ in range(6):
         assert caller.send("openai", HARMLESS, safety_identifier="suspended").status_code == 403
     decision = error["statement_of_reasons"]["decision"]
-    ledger, ends = caller.house.parts.ledger, Suspensions(caller.house.folder.engine, time.time)
+    ledger, ends = caller.house.parts.ledger, Suspensions(caller.house.folder.database, time.time)
     ends.close_ended(ledger)
     assert caller.house.ends(decision) == [], "it runs"
     caller.wait(90_000)
@@ -346,7 +346,7 @@ def test_no_word_of_a_refused_prompt_and_no_name_is_stored(caller: Caller) -> No
 
 
 def test_without_a_count_the_screening_still_decides(caller: Caller) -> None:
-    engine = caller.house.folder.engine
+    engine = caller.house.folder.database
     caller.refused()
     with engine.begin() as connection:
         connection.execute(text("alter table refused_prompts rename to gone"))
@@ -377,7 +377,7 @@ def test_gateways_on_one_postgresql_count_together(
     house = House(tmp_path_factory.mktemp("two") / "data", database_url=database)
     try:
         key = house.folder.secret("retries")
-        engines = [house.folder.engine, open_database(database)]
+        engines = [house.folder.database, open_database(database)]
         apps = [
             house.beside(retries=Retries(engine, DatabaseCalls(20), key, STEPS, "", time.time)) for engine in engines
         ]

@@ -23,7 +23,7 @@ ROOT = "/c2pa/v1"
 def delivered(the_house: House) -> dict[str, Any]:
     got = Native().ask(the_house, "a turtle and a crown on a purple background", seed=41)
     assert got.outcome == "delivered"
-    with the_house.parts.engine.connect() as connection:
+    with the_house.parts.database.connect() as connection:
         row = connection.exec_driver_sql("select * from images order by created_at desc limit 1").mappings().one()
     return {**row, "data": got.picture}
 

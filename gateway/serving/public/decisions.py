@@ -24,13 +24,13 @@ _NOT_KEPT = {"Cache-Control": "private, no-store"}
 
 def add_decision_routes(router: APIRouter, desk: Desk) -> None:
     """Reasons and receipts by key, the page and its receipt by link."""
-    decisions = desk.parts.decisions
+    decisions = desk.house.decisions
 
     @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
     @keyed(Scope.AUDIT)
     async def reasons(request: Request, decision: str, language: Annotated[str | None, _LANGUAGE] = None) -> Response:
         who = await desk.identify(request, Scope.AUDIT)
-        found = await desk.parts.database_calls(decisions.find, decision, who.tenant)
+        found = await desk.house.database_calls(decisions.find, decision, who.tenant)
         if found is None:
             raise NotFound("decision")
         words = _words(desk, request, language, found)
@@ -60,7 +60,7 @@ def add_decision_routes(router: APIRouter, desk: Desk) -> None:
         found = decisions.find(f"dec_{decision}") if decisions.opens(f"dec_{decision}", sig) else None
         words = _words(desk, request, language, found)
         others = [(each, wording(each).language) for each in LANGUAGES if each != words.code]
-        base = public_base(request, desk.parts.settings)
+        base = public_base(request, desk.house.settings)
         shown = _TEMPLATE.render(words=words, others=others, base=base, **_shown(desk, words, found, sig))
         headers = PAGE_HEADERS | _NOT_KEPT | {"Content-Language": words.code, "Vary": "Accept-Language"}
         return HTMLResponse(shown, 200 if found else 404, headers)
@@ -94,7 +94,7 @@ def _shown(desk: Desk, words: Wording, found: Decided | None, sig: str) -> dict[
         "stated": stated,
         "summary": words.whom_to_ask(stated),
         "stage": words.stages.get(stated.stage, stated.stage),
-        "provider": desk.parts.settings.provider,
+        "provider": desk.house.settings.provider,
         "at": datetime.fromtimestamp(found.at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "here": f"/d/{stated.decision.removeprefix('dec_')}",
         "sig": sig,

@@ -12,6 +12,7 @@ from gateway.desk import Desk
 from gateway.dialects.dialect import speaking
 from gateway.dialects.openai_errors import openai_error
 from gateway.errors import NotFound
+from gateway.house import House
 from gateway.intake.admission import FILES, public
 from gateway.problems import Problem
 from gateway.serving.public.answers import ANSWERS, PROBLEM
@@ -19,11 +20,11 @@ from gateway.serving.public.decisions import add_decision_routes
 from gateway.serving.readiness import Readiness
 from gateway.signing.signers import describe_certificate, describe_timestamps
 from gateway.stations.labelling import describe_labels
-from gateway.stations.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.store.database import reading
+from gateway.store.pictures import EXTENSIONS, MANIFEST_SUFFIX
 from gateway.store.schema import images
 from gateway.version import SYSTEM, SYSTEM_VERSION
-from gateway.wiring import Parts, describe_gaps
+from gateway.wiring import describe_gaps
 
 _FILE_HEADERS = {"Cache-Control": "private, no-transform", "X-Content-Type-Options": "nosniff"}
 
@@ -63,19 +64,19 @@ class Public:
 
     def router(self, desk: Desk) -> APIRouter:
         """All of them."""
-        parts = desk.parts
+        house = desk.house
         router = APIRouter(route_class=speaking(self))
-        readiness = Readiness(parts)
+        readiness = Readiness(house)
 
         @router.get("/files/images/{name}", tags=["files"], summary="A sealed picture, byte for byte as signed")
         @public()
         def picture(name: str, expires: str, signature: str) -> Response:
-            parts.links.check(f"/files/images/{name}", expires, signature)
-            with reading(parts.engine).connect() as connection:
+            house.links.check(f"/files/images/{name}", expires, signature)
+            with reading(house.database).connect() as connection:
                 row = connection.execute(select(images).where(images.c.content_id == name.split(".")[0])).one_or_none()
             if row is None or row.held:
                 raise NotFound("picture")
-            data = parts.pictures.file(row.job_id, row)
+            data = house.pictures.file(row.job_id, row)
             headers = {
                 "X-AI-Generated": "true",
                 "X-AI-Content-Id": row.content_id,
@@ -89,17 +90,17 @@ class Public:
             content_id = name.removesuffix(MANIFEST_SUFFIX)
             if not content_id.isprintable():
                 raise NotFound("manifest")
-            with reading(parts.engine).connect() as connection:
+            with reading(house.database).connect() as connection:
                 row = connection.execute(select(images).where(images.c.content_id == content_id)).one_or_none()
             if row is None or row.held:
                 raise NotFound("manifest")
-            return Response(parts.pictures.manifest(row), media_type="application/c2pa", headers=_FILE_HEADERS)
+            return Response(house.pictures.manifest(row), media_type="application/c2pa", headers=_FILE_HEADERS)
 
         @router.get("/files/uploads/{upload_id}", tags=["files"], summary="A picture that was sent in")
         @public()
         def upload(upload_id: str, expires: str, signature: str) -> Response:
-            parts.links.check(f"/files/uploads/{upload_id}", expires, signature)
-            data, media_type = parts.uploads.file(upload_id)
+            house.links.check(f"/files/uploads/{upload_id}", expires, signature)
+            data, media_type = house.uploads.file(upload_id)
             return Response(data, media_type=media_type, headers=_FILE_HEADERS)
 
         @router.post(
@@ -112,23 +113,23 @@ class Public:
         ) -> Response:
             data, beside = await file.read(), await manifest.read() if manifest else None
             await file.close()  # the form's own copy is not needed while this waits
-            return _json(await parts.checks.verify(data, beside))
+            return _json(await house.checks.verify(data, beside))
 
         @router.get("/v1/log/checkpoint", tags=["log"], summary="The log's newest signed checkpoint (C2SP)")
         @public()
         def checkpoint() -> Response:
-            return Response(parts.ledger.latest_checkpoint(), media_type="text/plain; charset=utf-8")
+            return Response(house.ledger.latest_checkpoint(), media_type="text/plain; charset=utf-8")
 
         @router.get("/v1/log/key", tags=["log"], summary="The public key receipts are checked with (C2SP vkey)")
         @public()
         def key() -> Response:
-            return Response(parts.ledger.vkey + "\n", media_type="text/plain; charset=utf-8")
+            return Response(house.ledger.vkey + "\n", media_type="text/plain; charset=utf-8")
 
         @router.get("/v1/log/consistency", tags=["log"], summary="Proof that the log only grew")
         @public()
         def consistency(old: Annotated[int, Query(ge=1)], new: Annotated[int, Query(ge=1)]) -> Response:
             try:
-                proof = parts.ledger.consistency_proof(old, new)
+                proof = house.ledger.consistency_proof(old, new)
             except ValueError as failure:
                 raise NotFound("pair of log sizes") from failure
             return _json({"old": old, "new": new, "proof": [step.hex() for step in proof]})
@@ -149,26 +150,26 @@ class Public:
         @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")
         @public()
         async def health() -> Response:
-            policy = parts.rulebook.base
+            policy = house.rulebook.base
             return _json(
                 {
                     "system": SYSTEM,
                     "version": SYSTEM_VERSION,
-                    "provider": parts.settings.provider,
+                    "provider": house.settings.provider,
                     "policy": {"name": policy.name, "digest": policy.digest},
-                    "canary": _canary(parts),
+                    "canary": _canary(house),
                     "accepted_gaps": describe_gaps(policy),
-                    "classifiers": [_classifier(part) for part in parts.screening.parts],
+                    "classifiers": [_classifier(part) for part in house.screening.parts],
                     "models": [
-                        {"id": c.id, "trained": c.trained, "licence": c.licence} for c in parts.dispatcher.models
+                        {"id": c.id, "trained": c.trained, "licence": c.licence} for c in house.dispatcher.models
                     ],
-                    "watermark": parts.sealing.parts.watermarker.algorithm,
-                    "labels": describe_labels(parts.sealing.labelling),
-                    "jurisdictions": [overlay.name for overlay in parts.rulebook.overlays_for("")],
-                    "timestamped": parts.signer.authority is not None,
-                    "timestamps": describe_timestamps(parts.signer.authority),
-                    "certificate": describe_certificate(parts.signer),
-                    "limits_degraded": parts.limits.degraded,
+                    "watermark": house.sealing.parts.watermarker.algorithm,
+                    "labels": describe_labels(house.sealing.labelling),
+                    "jurisdictions": [overlay.name for overlay in house.rulebook.overlays_for("")],
+                    "timestamped": house.signer.authority is not None,
+                    "timestamps": describe_timestamps(house.signer.authority),
+                    "certificate": describe_certificate(house.signer),
+                    "limits_degraded": house.limits.degraded,
                     "jobs_in_work": desk.jobs.in_work,
                 }
             )
@@ -177,11 +178,11 @@ class Public:
         @public()
         def metrics() -> Response:
             telemetry.IN_WORK.set(desk.jobs.in_work)
-            telemetry.QUEUE_DEPTH.set(parts.dispatcher.depth)
-            telemetry.LIMITS_DEGRADED.set(parts.limits.degraded)
-            telemetry.LOG_SIZE.set(parts.ledger.size)
-            telemetry.CERTIFICATE_SECONDS_LEFT.set(parts.signer.seconds_left)
-            if (authority := parts.signer.authority) is not None:
+            telemetry.QUEUE_DEPTH.set(house.dispatcher.depth)
+            telemetry.LIMITS_DEGRADED.set(house.limits.degraded)
+            telemetry.LOG_SIZE.set(house.ledger.size)
+            telemetry.CERTIFICATE_SECONDS_LEFT.set(house.signer.seconds_left)
+            if (authority := house.signer.authority) is not None:
                 telemetry.TIMESTAMPS.labels("made").set(authority.health.made)
                 telemetry.TIMESTAMPS.labels("failed").set(authority.health.failed)
             return Response(generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)
@@ -199,8 +200,8 @@ def _classifier(part: Any) -> dict[str, str]:
     return {**said, "licence": part.licence} if hasattr(part, "licence") else said
 
 
-def _canary(parts: Parts) -> dict[str, Any] | None:
-    book = parts.rulebook
+def _canary(house: House) -> dict[str, Any] | None:
+    book = house.rulebook
     if book.canary is None:
         return None
     policy = book.canary.base

@@ -1,8 +1,5 @@
 """Seeded scenes: one to three subjects on a ground, what they look like, what one says of them, what they are called.
 
-    python -m inference.demo.training.scenes --count 2000 --seed 7 --out scenes.npz  a dataset to train or measure on
-    python -m inference.demo.training.scenes --count 24 --sheet scenes.png               a sheet to look at
-
 The picture is 8 by 8 cells of 32 pixels. Subjects stand in square boxes on cell borders, 4 cells wide, 2 when "small".
 So that a small model can learn it in little time, a caption leaves one thing open at most: the colour of the ground if
 no word names it.
@@ -11,13 +8,11 @@ Held out for evaluation, by hash, so that no list has to be kept: one pair of gl
 and colour in eight. `draw_scene` never returns them unless asked for them.
 """
 
-import argparse
 import hashlib
 import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from inference.demo.training.glyphs import COLOURS, glyph_table
@@ -183,34 +178,3 @@ def _said_size(stream: random.Random) -> SaidSize:
 def _subject(stream: random.Random, glyph: int, row: int, column: int, said: SaidSize, tilt: Tilt = 0) -> Subject:
     colour = stream.choice(COLOURS) if glyph_table()[glyph].recoloured and stream.random() < 0.8 else None
     return Subject(glyph, colour, row, column, 2 if said == "small" else 4, tilt, said)
-
-
-def main() -> None:
-    """Writes scenes as a dataset or a sheet."""
-    parser = argparse.ArgumentParser(
-        description="Draws scenes of pictograms with their captions. Needs Pillow and Noto Color Emoji "
-        "(Debian: fonts-noto-color-emoji). Equal options give equal scenes.",
-        epilog="The .npz holds: images (n, side, side, 3) uint8; captions (n) str; glyphs (n, 3) int16, -1 where there "
-        "are fewer subjects, numbers in glyph_names; categories (n, 5) bool in the order of category_names.",
-    )
-    parser.add_argument("--count", type=int, default=1000, help="scenes (default 1000)")
-    parser.add_argument("--seed", type=int, default=1, help="default 1")
-    parser.add_argument("--held-out", action="store_true", help="only combinations that training never shows")
-    parser.add_argument("--side", type=int, default=SIDE, help="pixels a side; smaller is averaged (256, 128, 64)")
-    parser.add_argument("--out", type=Path, help="dataset to write (.npz)")
-    parser.add_argument("--sheet", type=Path, help="contact sheet to write (.png)")
-    arguments = parser.parse_args()
-    if arguments.out is None and arguments.sheet is None:
-        parser.error("give --out, --sheet or both")
-
-    from inference.demo.training.datasets import save_dataset, save_sheet
-
-    drawn = list(scenes(arguments.seed, arguments.count, held_out=arguments.held_out))
-    if arguments.out is not None:
-        save_dataset(drawn, arguments.out, seed=arguments.seed, side=arguments.side)
-    if arguments.sheet is not None:
-        save_sheet(drawn, arguments.sheet, seed=arguments.seed)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Measures the small CLIP as the policy uses it, and proposes the policy's thresholds.
 
-    python -m inference.demo.training.scenes --count 2400 --seed 931 --held-out --out held_out.npz
-    python -m inference.demo.training.scenes --count 4800 --seed 932 --out fresh.npz
+    python -m inference.demo.training.datasets --count 2400 --seed 931 --held-out --out held_out.npz
+    python -m inference.demo.training.datasets --count 4800 --seed 932 --out fresh.npz
     python -m moderation.demo_clip.training.evaluate --glyphs inference/demo/training/glyphs.json \\
         --prompts policies/data/pictogram_prompts.toml --choose fresh.npz --measure held_out=held_out.npz --out …
 

@@ -1,6 +1,6 @@
 """Rendered scenes as training material: reading them, naming what is in them, and spoiling them on purpose.
 
-The scenes come as .npz files from `python -m inference.demo.training.scenes`, whose help tells the fields.
+The scenes come as .npz files from `python -m inference.demo.training.datasets`, whose help tells the fields.
     Spoiled pictures
 teach the model to see what a small autoencoder or a half-learned FLUX leaves of a pictogram: soft, off-colour, blotchy.
 """

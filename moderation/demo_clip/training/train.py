@@ -1,6 +1,6 @@
 """Trains the small CLIP on rendered scenes; stops and goes on wherever it was killed.
 
-    python -m inference.demo.training.scenes --count 12000 --seed 911 --side 128 --out scenes.npz
+    python -m inference.demo.training.datasets --count 12000 --seed 911 --side 128 --out scenes.npz
         (once, or several seeds)
     python -m moderation.demo_clip.training.train --scenes scenes.npz --glyphs inference/demo/training/glyphs.json \\
         --work work

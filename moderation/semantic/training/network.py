@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from moderation.minilm import MINILM
 from moderation.semantic.head import SCALE, SHARPNESS
-from moderation.semantic.tokens import MINILM, Tokens, padded
+from moderation.semantic.tokens import Tokens, padded
 
 # MiniLM-L6's shape, from its config.json.
 WIDTH, HEADS, DEPTH, INNER, POSITIONS, VOCABULARY, EPSILON = 384, 12, 6, 1536, 512, 30522, 1e-12

@@ -5,7 +5,7 @@ from typing import Any
 
 from policies.findings import Stage
 from policies.verdicts import Reason, Verdict
-from provenance.log.entries import Entry, Outcome, commit
+from provenance.log.entries import Entry, EntryKind, commit
 from provenance.log.openings import Openings
 
 SALT = bytes(range(32))
@@ -16,7 +16,7 @@ REASON = Reason("demo.gore", "gore", Stage.PROMPT, Verdict.REFUSE, "prompt_terms
 def an_entry(number: int = 0, **changes: Any) -> Entry:
     said: dict[str, Any] = {
         "request_id": f"req_{number}",
-        "outcome": Outcome.DELIVERED,
+        "outcome": EntryKind.DELIVERED,
         "time": datetime(2026, 11, 21, 12, 0, 0, 123456, UTC),
         "dialect": "native",
         "stage": "recorded",

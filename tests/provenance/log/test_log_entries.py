@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.verdicts import Verdict
-from provenance.log.entries import EntryInvalid, Outcome, commit, opens, read_leaf
+from provenance.log.entries import EntryInvalid, EntryKind, commit, opens, read_leaf
 from tests.provenance.log.entries_made import REASON, SALT, an_entry
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 
 
 def test_a_leaf_is_canonical_json_with_sorted_keys_and_no_floats():
-    leaf = an_entry(outcome=Outcome.REFUSED, verdict=Verdict.REFUSE, reasons=(REASON,)).leaf()
+    leaf = an_entry(outcome=EntryKind.REFUSED, verdict=Verdict.REFUSE, reasons=(REASON,)).leaf()
     said = json.loads(leaf, parse_float=lambda _: pytest.fail("a float in a leaf"))
     assert json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == leaf
     assert said["schema"] == "fluxgate-entry/1"

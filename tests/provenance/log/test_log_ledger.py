@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, select, text, update
 
 from provenance.errors import AlreadyRecorded, LedgerUnavailable
 from provenance.log.checkpoints import CheckpointSigner, verify_checkpoint
-from provenance.log.entries import EntryInvalid, Outcome
+from provenance.log.entries import EntryInvalid, EntryKind
 from provenance.log.fsck import fsck
 from provenance.log.ledger import Ledger, erase_opening
 from provenance.log.merkle import verify_consistency
@@ -44,7 +44,7 @@ def test_a_request_is_recorded_once_and_its_second_entry_writes_nothing(ledger, 
     written = []
     ledger.record(an_entry(1))
     with pytest.raises(AlreadyRecorded):
-        ledger.record(an_entry(1, outcome=Outcome.FAILED), lambda _: written.append("alongside"))
+        ledger.record(an_entry(1, outcome=EntryKind.FAILED), lambda _: written.append("alongside"))
     assert (ledger.size, written) == (1, [])
     assert fsck(engine, ledger.vkey).intact
 
@@ -143,7 +143,7 @@ def test_erasing_the_salt_keeps_every_proof_and_closes_the_commitment(ledger, en
     assert ledger.opening("req_1") == SALT
     erased = []
     ledger.record(
-        an_entry(2, outcome=Outcome.ERASED, about="req_1"),
+        an_entry(2, outcome=EntryKind.ERASED, about="req_1"),
         lambda connection: erased.append(erase_opening(connection, "req_1")),
     )
     assert erased == [True]
@@ -217,7 +217,7 @@ def test_an_opening_that_is_gone_or_changed_is_a_fault(ledger, engine, damage, c
 def test_an_opening_that_an_entry_calls_erased_must_be_gone(ledger, engine):
     # case S15
     ledger.record(a_committed_entry(1), salt=SALT)
-    ledger.record(an_entry(2, outcome=Outcome.ERASED, about="req_1"))
+    ledger.record(an_entry(2, outcome=EntryKind.ERASED, about="req_1"))
     assert {fault.code for fault in fsck(engine, ledger.vkey, (), OPENINGS).faults} == {"opening_kept"}
 
 
