@@ -20,7 +20,7 @@ from policies.findings import Stage
 from policies.loading import load_policy
 from policies.reading import SHIPPED
 
-FOLDER = Path(train.__file__).parent
+FOLDER = Path(train.__file__).parents[1]
 FIGURES = json.loads((FOLDER / "evaluation.json").read_text("utf-8"))
 SENTENCES = tomllib.loads((SHIPPED / "pictogram_prompts.toml").read_text("utf-8"))
 SCREENED = {entry["id"] for entry in SENTENCES["category"]}

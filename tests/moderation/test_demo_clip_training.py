@@ -12,7 +12,7 @@ from moderation.demo_clip.training.patches import Readout, lay_out, pooled, prep
 from moderation.demo_clip.training.pictures import Scenes, Words, spoiled
 from moderation.open_clip_models import CONFIG, new_network
 
-FOLDER = Path(train.__file__).parent
+FOLDER = Path(train.__file__).parents[1]
 
 
 def tiny_scenes(count: int = 60) -> Scenes:
