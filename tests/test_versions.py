@@ -1,13 +1,12 @@
 """What a stranger installs tomorrow: every dependency has an upper bound, and the locked versions lie within them."""
 
 import tomllib
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.readme_tables import README
-
-ROOT = README.parent
+ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 LINES = (ROOT / ".ci" / "constraints.txt").read_text("utf-8").splitlines()
 LOCKED = {canonicalize_name(name): version for name, _, version in (x.partition("==") for x in LINES if x[:1] != "#")}
@@ -36,7 +35,7 @@ def test_the_locked_versions_are_allowed_ones_and_none_is_missing() -> None:  # 
 
 
 def test_both_of_the_readmes_commands_install_what_is_locked() -> None:  # case R1
-    text = README.read_text("utf-8")
+    text = (ROOT / "README.md").read_text("utf-8")
     commands = [line for line in text.splitlines() if line.startswith("    ") and "pip install" in line]
     assert len(commands) == 2
     assert all("-c .ci/constraints.txt" in line for line in commands)

@@ -12,14 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.dialects.native import Native as NativeDialect
-from gateway.dialects.openai import OpenAI as OpenAIDialect
-from gateway.dialects.soft_binding import SoftBinding
-from gateway.serving.public.routes import Public
+from gateway.reference import declared_routes
 from gateway.store.budgets import used
 from provenance.looks.fingerprint import PDQ_ALGORITHM
 from tests.blocking import noticed
-from tests.routes import declared_routes
 from tests.walk.dialogues import Native
 from tests.walk.house import HARMLESS, SIZE, House
 from tests.walk.test_edits import PLAIN, png
@@ -118,12 +114,7 @@ def test_no_route_blocks_the_event_loop(house: House) -> None:
         walk.walk()
         time.sleep(3.5)  # leases are renewed, jobs looked for, totals written
     assert not found, "\n".join(sorted(set(found)))
-    speakers = (NativeDialect(NativeDialect.Options()), OpenAIDialect(OpenAIDialect.Options()))
-    declared = {
-        f"{method} {path}"
-        for speaker in (*speakers, SoftBinding(SoftBinding.Options()), Public())
-        for method, path, _ in declared_routes(speaker)
-    }
+    declared = {f"{method} {route.path}" for method, route in declared_routes()}
     assert walk.walked >= declared, f"a new route belongs into this walk: {sorted(declared - walk.walked)}"
 
 
