@@ -1,30 +1,21 @@
-"""One frozen settings tree; the only file that reads the environment.
-
-Sources, later ones winning: the defaults below, `fluxgate.toml` in the data folder, environment variables
-(`FLUXGATE_PORT=9000`, nested with two underscores: `FLUXGATE_LIMITS__REDIS_URL=…`), then command-line options.
-"""
+"""One frozen settings tree; the only file that reads the environment. `sources.py` says where values come from."""
 
 import ipaddress
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.sources import PREFIX, SettingsError, read_sources
 from provenance.claims import LabelProfile, LabelStyle
 
 DATA_DIR_VARIABLE = "FLUXGATE_DATA_DIR"
 SETTINGS_FILE = "fluxgate.toml"
-_PREFIX = "FLUXGATE_"
 DEMO_MODEL = "demo"
 _PROVIDER_CODE = r"^[!#-\[\]-~]{1,128}$"  # GB 45438-2025, appendix E j): no space, quotation mark or backslash
-
-
-class SettingsError(Exception):
-    """A setting is unknown or out of range; the message names source, field and remedy."""
 
 
 class _Frozen(BaseModel):
@@ -116,8 +107,10 @@ class VerifyOptions(_Frozen):
 Language = Literal["en", "de", "fr", "es", "it"]
 
 
-class Settings(_Frozen):
+class Settings(BaseSettings):
     """Everything an operator can choose. Nothing here can lower the hard floor."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=False, case_sensitive=True)
 
     data_dir: Path = Field(Path("fluxgate-data"), description="folder of keys, database and pictures")
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -244,6 +237,13 @@ class Settings(_Frozen):
     max_prompt_characters: int = Field(4000, ge=1, description="longest prompt")
     unsafe_development: bool = Field(False, description="admits parts whose name begins with Unsafe; never in service")
 
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: `load_settings` reads the sources, `Settings(...)` is a plain value."""
+        return (init_settings,)
+
     @model_validator(mode="after")
     def _canary_has_both(self) -> "Settings":
         if (self.canary_policy is None) != (self.canary_share == 0):
@@ -279,22 +279,15 @@ def load_settings(
 ) -> Settings:
     """Reads all sources. Raises `SettingsError` for an unknown name or a value out of range."""
     folder = data_dir or Path(environ.get(DATA_DIR_VARIABLE, "") or "fluxgate-data")
-    merged: dict[str, Any] = {}
     file = folder / SETTINGS_FILE
-    if file.is_file():
-        try:
-            merged = tomllib.loads(file.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-            raise SettingsError(f"{file} is not valid TOML: {failure}") from failure
-    _merge(merged, _from_environment(environ))
-    _merge(merged, {name: value for name, value in (overrides or {}).items() if value is not None})
-    merged["data_dir"] = folder
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    others = {name: value for name, value in environ.items() if name != DATA_DIR_VARIABLE}
     try:
-        return Settings.model_validate(merged)
+        return Settings.model_validate(read_sources(Settings, file, given, others) | {"data_dir": folder})
     except ValidationError as failure:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors(include_input=False)]
         raise SettingsError(
-            "these settings cannot be used: " + "; ".join(lines) + f". Look in {file} and in {_PREFIX}… variables."
+            "these settings cannot be used: " + "; ".join(lines) + f". Look in {file} and in {PREFIX}… variables."
         ) from failure
 
 
@@ -305,33 +298,3 @@ def bare_environment() -> dict[str, str]:
     """The variables of a process that shall know nothing of ours: what the loader needs, and one thread for each."""
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | single | {"MALLOC_ARENA_MAX": "2"}
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in environ.items():
-        path = name.removeprefix(_PREFIX).lower().split("__")
-        # Other variables with our prefix (of a deployment's own scripts) are not ours to refuse.
-        if name == DATA_DIR_VARIABLE or not name.startswith(_PREFIX) or path[0] not in Settings.model_fields:
-            continue
-        branch = found
-        for step in path[:-1]:
-            branch = branch.setdefault(step, {})
-        branch[path[-1]] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    """Numbers, booleans and objects are written as JSON; anything else is the text itself."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-
-
-def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
-    for name, value in other.items():
-        if isinstance(value, Mapping) and isinstance(into.get(name), dict):
-            _merge(into[name], value)
-        else:
-            into[name] = dict(value) if isinstance(value, Mapping) else value

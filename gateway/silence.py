@@ -15,7 +15,7 @@ VARIABLES: Final = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-    # Ray, for the engine of that name; anything else that asks.
+    # Ray, for engine parts that are built on it; anything else that asks.
     "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
 }
