@@ -50,9 +50,9 @@ def reference() -> str:
     return "\n".join((_HEAD, contents, *(f"\n## {title}\n\n{said}\n\n{table}" for title, said, table in sections), ""))
 
 
-_SETTINGS: Final = """Write settings into `DATA_DIR/fluxgate.toml`, or set the environment variable. A variable wins over
-the file, and an option of a command wins over both. Names with a dot belong to a table: `[limits]`. In a variable, write
-lists and tables as JSON."""
+_SETTINGS: Final = """Write settings into `DATA_DIR/fluxgate.toml`, or set the environment variable. A variable wins
+over the file, and an option of a command wins over both. Names with a dot belong to a table: `[limits]`. In a variable,
+write lists and tables as JSON."""
 
 
 def settings(model: type[BaseModel] = Settings) -> str:
@@ -194,8 +194,8 @@ def metrics() -> str:
     return _table(("metric", "type", "labels", "meaning"), sorted(rows))
 
 
-_CATEGORIES: Final = """The categories of policies, findings and statements of reasons. `policies/data/taxonomy.toml` also
-names what each leaves out and the clauses behind it."""
+_CATEGORIES: Final = """The categories of policies, findings and statements of reasons. `policies/data/taxonomy.toml`
+also names what each leaves out and the clauses behind it."""
 
 
 def categories() -> str:
