@@ -1,5 +1,6 @@
 """The READMEs tell the truth: their commands exist, and their files are there."""
 
+import configparser
 import re
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import typer.main
 
 ROOT = Path(__file__).resolve().parents[1]
-READMES = sorted(path for folder in (ROOT, *ROOT.iterdir()) for path in folder.glob("README.md"))
+PACKAGES = ("gateway", "moderation", "provenance", "inference", "policies")
+READMES = [ROOT / "README.md", *sorted(path for name in PACKAGES for path in (ROOT / name).rglob("README.md"))]
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
@@ -37,3 +39,15 @@ def test_every_module_shown_is_there(readme: Path) -> None:
     for module in re.findall(r"python -m ([a-z_.]+[a-z_])", readme.read_text("utf-8")):
         place = ROOT.joinpath(*module.split("."))
         assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+
+
+def test_the_readme_of_the_gateway_draws_the_floors_that_the_import_contract_has() -> None:
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    floors = contract["importlinter:contract:floors"]["layers"].split()
+    drawn = (ROOT / "gateway" / "README.md").read_text("utf-8").split("CI checks it.\n\n")[1].split("\n\n")[0]
+    assert drawn.split() == floors, "gateway/README.md lists the floors of .importlinter"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1000
