@@ -11,6 +11,7 @@ from gateway.settings import Settings
 from gateway.signing.links import Links
 from gateway.signing.signers import CurrentSigner
 from gateway.stations.chains import Chains
+from gateway.stations.moderating import Moderating
 from gateway.stations.moderation_log import ModerationLog
 from gateway.stations.records import Records
 from gateway.stations.rulebook import Rulebook
@@ -20,10 +21,12 @@ from gateway.stations.tailoring import Tailoring
 from gateway.stations.uploads import Uploads
 from gateway.store.calls import DatabaseCalls
 from gateway.store.decisions import Decisions
+from gateway.store.images import Images
+from gateway.store.looks import Looks
 from gateway.store.pictures import Pictures
 from gateway.store.vault import Vault
 from gateway.verifying.checks import Checks
-from gateway.verifying.looks import Looks
+from gateway.verifying.resolver import Resolver
 from inference.dispatch import Dispatcher
 from provenance.log.ledger import Ledger
 from provenance.marks.watermarkers import Watermarker
@@ -42,6 +45,9 @@ class House:
     signer: CurrentSigner
     watermarkers: tuple[Watermarker, ...]
     looks: Looks
+    images: Images
+    resolver: Resolver
+    moderating: Moderating
     checks: Checks
     ledger: Ledger
     records: Records

@@ -35,7 +35,7 @@ from gateway.stations.progress import Progress
 from gateway.stations.records import UNRECORDABLE
 from gateway.store.batches import Batches
 from gateway.store.budgets import BudgetSpent, day_of
-from gateway.store.jobs import Acceptance, Accepted, IdempotencyKey, JobRow, JobRows, KeyReused
+from gateway.store.jobs import Acceptance, Accepted, IdempotencyKey, Job, JobState, JobTable, KeyReused
 from gateway.store.vault import VaultError
 from inference.engines import Finish
 
@@ -70,8 +70,8 @@ class Jobs:
     def __init__(self, house: House, clock: Callable[[], float] = time.time) -> None:
         self._house = house
         self._clock = clock
-        self.rows = JobRows(house.database, LEASE_SECONDS, retryable_codes())
-        self._accepting: Batches[Acceptance, Accepted] = Batches(self.rows.accept, lambda each: each.tenant)
+        self.table = JobTable(house.database, LEASE_SECONDS, retryable_codes())
+        self._accepting: Batches[Acceptance, Accepted] = Batches(self.table.accept, lambda each: each.tenant)
         self._running: dict[str, _Running] = {}
         # One drawn, one read before and one sealed after it, per device, and one to spare.
         self._turns = Turns(3 * len(house.dispatcher.stats) + 1)
@@ -124,7 +124,7 @@ class Jobs:
     async def known(self, key: IdempotencyKey) -> Accepted | None:
         """What the key led to, also where the queue is full: that is what whoever asks again waits for."""
         try:
-            return await self._house.database_calls(self.rows.led_to, key)
+            return await self._house.database_calls(self.table.led_to, key)
         except KeyReused as refusal:
             raise IdempotencyKeyReused from refusal
 
@@ -158,17 +158,17 @@ class Jobs:
         running = self._running.get(job_id)
         if running is not None and running.tenant == tenant:
             running.call_off()
-        await self._house.database_calls(self.rows.ask_to_cancel, job_id, tenant)
+        await self._house.database_calls(self.table.ask_to_cancel, job_id, tenant)
 
     def steps_done_here(self, job_id: str) -> int:
         """Denoising steps done by this process."""
         running = self._running.get(job_id)
         return running.steps_done if running else 0
 
-    def steps_done(self, row: JobRow) -> int:
+    def steps_done(self, row: Job) -> int:
         """Denoising steps done, fresher than the row where the job runs here."""
         running = self._running.get(row.id)
-        return running.steps_done if running else int(row.steps_done)
+        return running.steps_done if running else row.steps_done
 
     async def close(self, grace_seconds: float = 20.0) -> None:
         """Finishes what is running within the grace; what is not finished is left for the next start."""
@@ -181,7 +181,7 @@ class Jobs:
         for job_id, running in tuple(self._running.items()):
             if running.task and not running.task.done():
                 running.task.cancel()
-                await asyncio.to_thread(self.rows.release, job_id)
+                await asyncio.to_thread(self.table.release, job_id)
 
     # -- work ---------------------------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class Jobs:
             "told": None
             if request.told == NOTHING_TOLD
             else self._house.vault.encrypt(request.told.to_json(), request.id),
-            "state": "running",
+            "state": JobState.RUNNING,
             "created_at": request.created_at.timestamp(),
             "started_at": self._clock(),
             "steps": request.steps,
@@ -236,7 +236,7 @@ class Jobs:
                 if take_over:
                     await self._recover()
                     await asyncio.to_thread(self._suspensions.close_ended, self._house.ledger)
-                    await asyncio.to_thread(self.rows.forget_keys)
+                    await asyncio.to_thread(self.table.forget_keys)
             except Exception as failure:  # noqa: BLE001  a database away for a moment must not end the keeping
                 log.warning("leases could not be kept: %s", type(failure).__name__)
 
@@ -244,7 +244,7 @@ class Jobs:
         mine = {job_id: (each.attempt, each.steps_done) for job_id, each in self._running.items() if each.task}
         if not mine:
             return
-        lost, asked = await asyncio.to_thread(self.rows.renew, mine)
+        lost, asked = await asyncio.to_thread(self.table.renew, mine)
         for job_id in lost | asked:  # of the first somebody else has taken over: what is drawn here leads nowhere
             if job_id in self._running:
                 self._running[job_id].call_off()
@@ -253,13 +253,13 @@ class Jobs:
         places = self._house.settings.queue_size
         while (held := self._held()).total() < places:
             full = frozenset(tenant for tenant in held if not has_room(places, held, tenant))
-            row = await asyncio.to_thread(self.rows.claim_abandoned, held, tuple(self._running), full)
+            row = await asyncio.to_thread(self.table.claim_abandoned, held, tuple(self._running), full)
             if row is None:
                 return
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
             await self._house.pictures.sweep(row.id)
             try:
-                request = _unpack(self._house.vault.decrypt(row.request, row.id))
+                request = _unpack(self._house.vault.decrypt(row.request or b"", row.id))
             except VaultError as failure:
                 await self._house.records.failed(self._progress(_remainder(row), who, row.attempt), failure)
                 continue
@@ -303,7 +303,7 @@ def _unpack(data: bytes) -> ImageRequest:
         raise VaultError("a stored request is not of this version's form") from failure
 
 
-def _remainder(row: JobRow) -> ImageRequest:
+def _remainder(row: Job) -> ImageRequest:
     """What is left of a request that does not open any more: enough to close it by name."""
     created_at = datetime.fromtimestamp(row.created_at, UTC)
     return ImageRequest(row.id, row.dialect, row.model, "", 0, 0, row.steps, 0.0, 0, created_at)

@@ -90,16 +90,17 @@ def routes() -> str:
 def declared_routes() -> Iterator[tuple[str, APIRoute]]:
     """Method and route, for every route of a shipped dialect and every public one."""
     dialects = _project()["fluxgate.dialects"].values()
-    for speaker in (*map(_part, dialects), Public()):
-        for route in speaker.router(_NoDesk()).routes:
+    nothing: Any = _Nothing()
+    for speaker in (*map(_part, dialects), Public(nothing, lambda: 0)):
+        for route in speaker.router(nothing).routes:
             if isinstance(route, APIRoute):
                 yield from ((method, route) for method in sorted(route.methods or ()))
 
 
-class _NoDesk:
-    """Takes the place of a desk: declaring a route looks up what the route will need and uses none of it."""
+class _Nothing:
+    """Takes the place of desk and house: declaring a route looks up what the route will need and uses none of it."""
 
-    def __getattr__(self, name: str) -> "_NoDesk":
+    def __getattr__(self, name: str) -> "_Nothing":
         return self
 
     def __iter__(self) -> Iterator[Any]:

@@ -1,8 +1,6 @@
 """How decisions are told: in the reader's language, and with a link to where they can be read and appealed against."""
 
-from fastapi import Request
-
-from gateway.addresses import public_base
+from gateway.addresses import Call
 from gateway.exchange import Outcome
 from gateway.house import House
 from gateway.problems import Problem, problem_of_outcome, told
@@ -16,28 +14,28 @@ class Telling:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    def explained(self, request: Request, problem: Problem) -> Problem:
+    def explained(self, call: Call, problem: Problem) -> Problem:
         """A problem as the caller reads it, with the link to the decision behind it, if there is one."""
         if problem.decision is None:
             return problem
         asked = problem.statement.language if problem.statement else ""
-        return told(problem, wording(self.language(request, asked)), self.decision_link(request, problem.decision))
+        return told(problem, wording(self.language(call, asked)), self.decision_link(call, problem.decision))
 
-    def problem(self, request: Request, outcome: Outcome) -> Problem | None:
+    def problem(self, call: Call, outcome: Outcome) -> Problem | None:
         """What the caller is told instead of a picture; None for a delivered one."""
         problem = problem_of_outcome(outcome)
-        return problem and self.explained(request, problem)
+        return problem and self.explained(call, problem)
 
-    def language(self, request: Request, asked: str = "") -> Language:
+    def language(self, call: Call, asked: str = "") -> Language:
         """The language to tell things in: the one `asked` for, else the best that `Accept-Language` likes, else the
         operator's."""
-        liked = preferred(request.headers.get("accept-language", ""))
+        liked = preferred(call.headers.get("accept-language", ""))
         return known(asked) or liked or self._house.settings.language
 
-    def decision_link(self, request: Request, decision: str) -> str:
+    def decision_link(self, call: Call, decision: str) -> str:
         """Where everybody who has the link reads about a decision."""
-        return public_base(request, self._house.settings) + self._house.decisions.path(decision)
+        return call.base + self._house.decisions.path(decision)
 
-    def receipt_link(self, request: Request, request_id: str) -> str:
+    def receipt_link(self, call: Call, request_id: str) -> str:
         """Where the caller gets a request's receipt, with its key: a receipt is too long for a header."""
-        return f"{public_base(request, self._house.settings)}/v1/receipts/{request_id}"
+        return f"{call.base}/v1/receipts/{request_id}"

@@ -23,6 +23,7 @@ from gateway.stations.chains import Chains
 from gateway.stations.credentials import Credentials
 from gateway.stations.labelling import Labelling
 from gateway.stations.model_names import check_aliases
+from gateway.stations.moderating import Moderating
 from gateway.stations.moderation_log import ModerationLog
 from gateway.stations.records import Records
 from gateway.stations.rulebook import Rulebook, rulebook
@@ -34,10 +35,12 @@ from gateway.store.blobs import Blobs
 from gateway.store.calls import DatabaseCalls
 from gateway.store.data_folder import DataFolder
 from gateway.store.decisions import Decisions
+from gateway.store.images import Images
+from gateway.store.looks import Looks
 from gateway.store.pictures import MANIFEST_SUFFIX, Pictures
 from gateway.verifying.checks import Checks, checker_setup
-from gateway.verifying.looks import Looks
 from gateway.verifying.records import StoredRecords
+from gateway.verifying.resolver import Resolver
 from inference.demo import WEIGHTS
 from inference.dispatch import Dispatcher
 from moderation.known_pictures.pdq import pdq
@@ -92,6 +95,19 @@ def wire(folder: DataFolder) -> House:
     file_limits = FileBounds(settings.max_upload_bytes, settings.max_upload_pixels)
     looks = Looks(folder.database)
     calls = DatabaseCalls(2 * settings.database_timeout_seconds)  # a place in the pool, then the statement
+    checks = Checks(
+        checker_setup(
+            settings,
+            folder.secret("watermark"),
+            signer.anchors_pem,
+            timestamp_anchors_pem(settings),
+            organisations(folder),
+        ),
+        StoredRecords(looks, pictures),
+        settings.verify,
+    )
+    images = Images(folder.database)
+    moderation_log = ModerationLog(folder.database, ledger, time.time)
     # 6. Who may ask, and how much.
     store = KeyStore(folder.database, folder.pepper)
     limit_settings = LimitSettings(**settings.limits.model_dump())
@@ -105,17 +121,12 @@ def wire(folder: DataFolder) -> House:
         signer=signer,
         watermarkers=known_marks,
         looks=looks,
-        checks=Checks(
-            checker_setup(
-                settings,
-                folder.secret("watermark"),
-                signer.anchors_pem,
-                timestamp_anchors_pem(settings),
-                organisations(folder),
-            ),
-            StoredRecords(looks, pictures),
-            settings.verify,
+        images=images,
+        resolver=Resolver(
+            images, looks, pictures, checks, ledger, [mark.algorithm for mark in known_marks if mark.marks]
         ),
+        moderating=Moderating(screening, book, moderation_log, file_limits),
+        checks=checks,
         ledger=ledger,
         records=Records(ledger, pictures, _now, screening.appeals),
         retries=Retries(
@@ -126,7 +137,7 @@ def wire(folder: DataFolder) -> House:
             " ".join(filter(None, (policy.appeal.how, policy.appeal.contact))),
             time.time,
         ),
-        moderation_log=ModerationLog(folder.database, ledger, time.time),
+        moderation_log=moderation_log,
         chains=Chains(folder.database, calls, settings.chains, time.monotonic),
         pictures=pictures,
         uploads=Uploads(

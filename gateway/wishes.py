@@ -1,8 +1,20 @@
-"""A caller's wish, in our words, before it is completed with a model's defaults and checked."""
+"""A caller's wish, in our words: it is completed with a model's defaults and checked, before anything is counted."""
 
-from dataclasses import dataclass
+import secrets
+from base64 import b32encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from inference.engines import AS_DRAWN, Finish
+from pydantic import BaseModel, Field
+
+from gateway.errors import BadRequest
+from gateway.exchange import ImageRequest
+from gateway.wording import LANGUAGES, known
+from inference.engines import AS_DRAWN, MAX_REFERENCES, Finish, ModelCard, RenderOrder, check_order
+from inference.errors import OrderRefused
+from inference.sizes import fit
+from policies.policy import TOLERANCES
 from provenance.claims import Corner, LabelStyle
 
 DEFAULT_STRENGTH = 0.6
@@ -10,6 +22,19 @@ DEFAULT_STRENGTH = 0.6
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg"} | {
     name: f"image/{name}" for name in ("webp", "avif", "tiff")
 }
+_SEEDS = 2**53
+"""Seeds drawn here are told in JSON, where many readers keep no larger number exactly."""
+
+
+class LabelFields(BaseModel):
+    """What a request may say about the visible label and about languages, in every dialect that draws."""
+
+    visible_label: LabelStyle = Field("none", description="drawn into the picture; at least what the operator demands")
+    label_corner: Corner = Field("top_right", description="where the visible label stands")
+    label_language: str | None = Field(None, description="of the words of `text`; `/health` names the choices")
+    language: str | None = Field(
+        None, description="of a refusal: `en`, `de`, `fr`, `es` or `it`; without it, `Accept-Language` counts"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +61,121 @@ class Wish:
     label_language: str | None = None
     tolerance: int | None = None
     language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WishBounds:
+    """What this gateway makes. `min_pixels`: of a picture that can carry the watermark. `label_languages`: of the
+    visible label."""
+
+    max_prompt_characters: int
+    min_pixels: int
+    label_languages: tuple[str, ...]
+
+
+_Bad = Callable[[str, str, str], BadRequest]
+
+
+def completed(
+    wish: Wish, card: ModelCard, bounds: WishBounds, dialect: str, prefix: str, fields: Mapping[str, str]
+) -> ImageRequest:
+    """The wish with the model's defaults, checked. `prefix`: of its id. `fields`: our name of a field → the caller's.
+
+    Raises `BadRequest`.
+    """
+
+    def bad(field: str, problem: str, remedy: str) -> BadRequest:
+        return BadRequest(fields.get(field, field), problem, remedy)
+
+    _check_words(wish, card, bounds, bad)
+    try:
+        wide, high = card.default_size
+        fitted = fit(card, wide if wish.width is None else wish.width, high if wish.height is None else wish.height)
+    except OrderRefused as failure:
+        raise bad(failure.field, "cannot be used", failure.remedy) from failure
+    request = ImageRequest(
+        id=f"{prefix}_{b32encode(secrets.token_bytes(15)).decode().lower()}",
+        dialect=dialect,
+        model=card.id,
+        prompt=wish.prompt,
+        width=fitted.width,
+        height=fitted.height,
+        fits_input=wish.upload is not None and wish.width is None and wish.height is None,
+        steps=wish.steps if wish.steps is not None else card.default_steps,
+        guidance=wish.guidance if wish.guidance is not None else card.default_guidance,
+        seed=wish.seed if wish.seed is not None else secrets.randbelow(_SEEDS),
+        created_at=datetime.now(UTC),
+        media_type=MEDIA_TYPES[wish.output_format],
+        quality=wish.quality,
+        upload=wish.upload,
+        strength=wish.strength if wish.strength is not None else DEFAULT_STRENGTH,
+        end_user=wish.end_user,
+        mask=wish.mask,
+        references=wish.references,
+        finish=replace(wish.finish, size=fitted.size),
+        visible_label=wish.visible_label,
+        label_corner=wish.label_corner,
+        label_language=wish.label_language,
+        tolerance=wish.tolerance,
+        language=wish.language,
+    )
+    try:
+        check_order(
+            RenderOrder(
+                prompt=request.prompt,
+                model=card.id,
+                width=request.width,
+                height=request.height,
+                steps=request.steps,
+                guidance=request.guidance,
+                seed=request.seed,
+                strength=request.strength,
+                finish=request.finish,
+            ),
+            card,
+        )
+    except OrderRefused as failure:
+        raise bad(failure.field, "cannot be used", failure.remedy) from failure
+    if request.final_size[0] * request.final_size[1] < bounds.min_pixels:
+        problem = f"the picture has fewer than {bounds.min_pixels} pixels, too few for a watermark"
+        raise bad("width", problem, "Ask for more")
+    _check_pictures(request, card, bad)
+    return request
+
+
+def _check_words(wish: Wish, card: ModelCard, bounds: WishBounds, bad: _Bad) -> None:
+    longest = bounds.max_prompt_characters
+    if len(wish.prompt) > longest:
+        raise bad("prompt", f"has {len(wish.prompt)} characters, at most {longest} are read", "Shorten it")
+    if wish.output_format not in MEDIA_TYPES:
+        raise bad("output_format", "is not a format made here", "Use png, jpeg, webp, avif or tiff")
+    if not 1 <= wish.quality <= 100:
+        raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
+    if wish.strength is not None and not 0 < wish.strength <= 1:  # also refuses NaN
+        raise bad("strength", "is out of range", "Choose a number above 0, up to 1")
+    if wish.strength is not None and not (wish.upload and (card.uses_strength or wish.mask)):
+        why = "this model does not use it" if wish.upload else "belongs to an image to start from, and none was sent"
+        raise bad("strength", why, "Leave it out")
+    if wish.tolerance not in (None, *TOLERANCES):
+        raise bad("tolerance", "is out of range", "Choose 0, the strictest, to 6; without it, 2 counts")
+    if wish.language is not None and known(wish.language) is None:
+        raise bad("language", "is no language of refusals here", f"Use one of {', '.join(LANGUAGES)}")
+    if wish.label_language not in (None, *bounds.label_languages):
+        choices = ", ".join(bounds.label_languages)
+        raise bad("label_language", "is no language of labels here", f"Use one of {choices}")
+
+
+def _check_pictures(request: ImageRequest, card: ModelCard, bad: _Bad) -> None:
+    """Raises what `bad` makes of pictures that the model does not take, or not as many. It says how many it takes."""
+    one, others = bool(request.upload), len(request.references)
+    if one and "image" not in card.modes:
+        raise bad("upload", f"takes no image; got {1 + others}", "Leave it out, or choose another model")
+    if request.mask and "inpaint" not in card.modes:
+        raise bad("mask", "this model changes no region of its own", "Leave it out, or choose another model")
+    if others and "references" not in card.modes:
+        taken, remedy = ("one image", "Send one image") if one else ("no references", "Leave them out")
+        raise bad("references", f"takes {taken}; got {one + others}", f"{remedy}, or choose another model")
+    if others > MAX_REFERENCES:
+        raise bad("references", f"takes at most {MAX_REFERENCES} images; got {others}", "Send fewer")
+    if request.mask and not request.upload:
+        raise bad("mask", "belongs to a picture, and none was sent", "Send the picture to change along")

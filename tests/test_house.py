@@ -101,3 +101,13 @@ def test_no_machine_or_registry_is_named_in_the_project() -> None:
         ["git", "grep", "-lE", r"/(work|root|home)/[a-z]+/", "--", ":!LICENSE"], cwd=ROOT, capture_output=True
     )
     assert tracked.stdout.decode().split() in ([], ["tests/test_house.py"])
+
+
+def test_only_the_store_reads_the_gateways_tables() -> None:
+    asks = re.compile(r"\bselect\(|from sqlalchemy import .*\bRow\b|\bRowMapping\b")
+    elsewhere = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "gateway").rglob("*.py")
+        if "store" not in path.relative_to(ROOT / "gateway").parts and asks.search(path.read_text("utf-8"))
+    ]
+    assert elsewhere == []

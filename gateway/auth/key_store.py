@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy import Engine as Database
 
 from gateway.auth.identity import Assurance, Scope
-from gateway.store.database import reading
-from gateway.store.schema import api_keys, key_changes
+from gateway.store.keys import KeyRow, KeyTable
 
 PREFIX = "fg"
 _ID_BYTES = 10
@@ -71,7 +69,7 @@ class KeyStore:
     def __init__(self, database: Database, pepper: bytes, clock: Callable[[], float] = time.time) -> None:
         if len(pepper) < _MIN_PEPPER_BYTES:
             raise ValueError(f"pepper must hold at least {_MIN_PEPPER_BYTES} bytes")
-        self._database = database
+        self._table = KeyTable(database)
         self._mac = hmac.new(pepper, digestmod="sha256")
         self._clock = clock
 
@@ -106,18 +104,13 @@ class KeyStore:
         if not wanted:
             raise KeyRefused("scopes", f"is empty: name at least one of {', '.join(Scope)}")
         record = KeyRecord(_token(_ID_BYTES), tenant, label, wanted, Assurance(assurance), now, expires_at, None, None)
-        with self._database.begin() as connection:
-            key = self._insert(connection, record)
-            _count_change(connection)
+        key, row = self._made(record)
+        self._table.add(row)
         return record, key
 
     def list(self, tenant: str | None = None) -> tuple[KeyRecord, ...]:
         """Every key, or those of one tenant; oldest first; also revoked and expired ones."""
-        query = select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id)
-        if tenant is not None:
-            query = query.where(api_keys.c.tenant == tenant)
-        with reading(self._database).connect() as connection:
-            return tuple(_stored(row).record for row in connection.execute(query).mappings())
+        return tuple(_stored(row).record for row in self._table.all(tenant))
 
     def rotate(self, key_id: str, grace_seconds: float) -> tuple[KeyRecord, str]:
         """A successor with the same tenant, scopes and level; the old key keeps working for `grace_seconds`.
@@ -128,62 +121,56 @@ class KeyStore:
         if not grace_seconds >= 0:
             raise KeyRefused("grace_seconds", "must not be negative")
         now = self._clock()
-        with self._database.begin() as connection:
-            old = self._get(connection, key_id)
-            if old.revoked_at is not None:
-                raise KeyRefused("key_id", "names a revoked key: create a new one instead")
-            if old.replaced_by is not None:
-                raise KeyRefused("key_id", f"names a key that was replaced already: rotate {old.replaced_by} instead")
-            began = datetime.fromtimestamp(now, UTC)
-            expires_at = None if old.expires_at is None else began + (old.expires_at - old.created_at)
-            record = KeyRecord(
-                _token(_ID_BYTES), old.tenant, old.label, old.scopes, old.assurance, began, expires_at, None, None
-            )
-            key = self._insert(connection, record)
-            end = now + grace_seconds
-            if old.expires_at is not None:
-                end = min(end, old.expires_at.timestamp())
-            change = update(api_keys).where(api_keys.c.id == key_id)
-            connection.execute(change.values(expires_at=end, replaced_by=record.id))
-            _count_change(connection)
+        old = self._get(key_id)
+        if old.revoked_at is not None:
+            raise KeyRefused("key_id", "names a revoked key: create a new one instead")
+        if old.replaced_by is not None:
+            raise KeyRefused("key_id", f"names a key that was replaced already: rotate {old.replaced_by} instead")
+        began = datetime.fromtimestamp(now, UTC)
+        expires_at = None if old.expires_at is None else began + (old.expires_at - old.created_at)
+        record = KeyRecord(
+            _token(_ID_BYTES), old.tenant, old.label, old.scopes, old.assurance, began, expires_at, None, None
+        )
+        key, row = self._made(record)
+        end = now + grace_seconds
+        if old.expires_at is not None:
+            end = min(end, old.expires_at.timestamp())
+        if not self._table.replace(key_id, row, end):
+            raise KeyRefused("key_id", "was revoked or replaced just now: look at `fluxgate keys list`")
         return record, key
 
     def revoke(self, key_id: str) -> KeyRecord:
         """Ends a key for good; every gateway on this database notices within a second. Revoking twice is the same."""
-        with self._database.begin() as connection:
-            if self._get(connection, key_id).revoked_at is None:
-                change = update(api_keys).where(api_keys.c.id == key_id)
-                connection.execute(change.values(revoked_at=self._clock()))
-                _count_change(connection)
-            return self._get(connection, key_id)
+        self._get(key_id)
+        self._table.revoke(key_id, self._clock())
+        return self._get(key_id)
 
     def changes(self) -> int:
         """How often any key was changed so far: the one number to poll."""
-        with reading(self._database).connect() as connection:
-            return _changes(connection)
+        return self._table.changes()
 
     def load(self) -> tuple[int, tuple[StoredKey, ...]]:
         """The number of changes, then every key: a change in between is seen again at the next poll, never missed."""
-        with reading(self._database).connect() as connection:
-            return _changes(connection), tuple(_stored(row) for row in connection.execute(select(api_keys)).mappings())
+        number, rows = self._table.load()
+        return number, tuple(map(_stored, rows))
 
-    def _insert(self, connection: Connection, record: KeyRecord) -> str:
+    def _made(self, record: KeyRecord) -> tuple[str, KeyRow]:
+        """A key for the record, and its row."""
         secret = _token(_SECRET_BYTES)
-        row = {
-            "id": record.id,
-            "tenant": record.tenant,
-            "label": record.label,
-            "digest": self.digest(secret),
-            "scopes": " ".join(sorted(record.scopes)),
-            "assurance": int(record.assurance),
-            "created_at": record.created_at.timestamp(),
-            "expires_at": None if record.expires_at is None else record.expires_at.timestamp(),
-        }
-        connection.execute(insert(api_keys).values(row))
-        return f"{PREFIX}_{record.id}_{secret}"
+        row = KeyRow(
+            id=record.id,
+            tenant=record.tenant,
+            label=record.label,
+            digest=self.digest(secret),
+            scopes=" ".join(sorted(record.scopes)),
+            assurance=int(record.assurance),
+            created_at=record.created_at.timestamp(),
+            expires_at=None if record.expires_at is None else record.expires_at.timestamp(),
+        )
+        return f"{PREFIX}_{record.id}_{secret}", row
 
-    def _get(self, connection: Connection, key_id: str) -> KeyRecord:
-        row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).mappings().first()
+    def _get(self, key_id: str) -> KeyRecord:
+        row = self._table.find(key_id)
         if row is None:
             raise KeyRefused("key_id", "names no key here: take an id from `fluxgate keys list`")
         return _stored(row).record
@@ -202,31 +189,21 @@ def _token(size: int) -> str:
     return base64.b32encode(secrets.token_bytes(size)).decode().rstrip("=").lower()
 
 
-def _changes(connection: Connection) -> int:
-    return connection.execute(select(key_changes.c.count).where(key_changes.c.id == 1)).scalar() or 0
-
-
-def _count_change(connection: Connection) -> None:
-    changed = connection.execute(update(key_changes).where(key_changes.c.id == 1).values(count=key_changes.c.count + 1))
-    if changed.rowcount == 0:
-        connection.execute(insert(key_changes).values(id=1, count=1))
-
-
-def _stored(row: RowMapping) -> StoredKey:
+def _stored(row: KeyRow) -> StoredKey:
     def moment(seconds: float | None) -> datetime | None:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
     known = {scope.value for scope in Scope}
     record = KeyRecord(
-        id=row["id"],
-        tenant=row["tenant"],
-        label=row["label"],
+        id=row.id,
+        tenant=row.tenant,
+        label=row.label,
         # A scope of a newer version grants nothing here.
-        scopes=frozenset(Scope(name) for name in row["scopes"].split() if name in known),
-        assurance=Assurance(row["assurance"]),
-        created_at=datetime.fromtimestamp(row["created_at"], UTC),
-        expires_at=moment(row["expires_at"]),
-        revoked_at=moment(row["revoked_at"]),
-        replaced_by=row["replaced_by"],
+        scopes=frozenset(Scope(name) for name in row.scopes.split() if name in known),
+        assurance=Assurance(row.assurance),
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        expires_at=moment(row.expires_at),
+        revoked_at=moment(row.revoked_at),
+        replaced_by=row.replaced_by,
     )
-    return StoredKey(record, row["digest"])
+    return StoredKey(record, row.digest)

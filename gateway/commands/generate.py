@@ -98,26 +98,26 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
     ) as bar:
         task = bar.add_task("Loading the classifiers and the model", total=None)
-        parts = await asyncio.to_thread(lambda: wire(open_data_folder(settings.data_dir, settings)))
-        jobs = Jobs(parts)
+        house = await asyncio.to_thread(lambda: wire(open_data_folder(settings.data_dir, settings)))
+        jobs = Jobs(house)
         try:
-            await parts.dispatcher.start()
+            await house.dispatcher.start()
             await jobs.start(take_over=False)
-            desk = Desk(parts, jobs)
-            request = desk.complete(Wish(**wish), "cli", "cli", {"guidance": "--guidance"})
+            desk = Desk(house, jobs)
+            (request,) = desk.complete([Wish(**wish)], "cli", "cli", {"guidance": "--guidance"})
             bar.update(task, description="Screening, drawing, sealing", total=request.steps)
             # Whoever can open the data folder is the operator; the log names the caller as such.
             who = Principal("operator", "operator", frozenset({Scope.GENERATE}), Assurance(level))
-            await desk.accept(who, [request])
-            waiting = asyncio.ensure_future(jobs.finished(request.id))
+            work = await desk.accept(who, [request])
+            waiting = asyncio.ensure_future(work)
             while not waiting.done():
-                bar.update(task, completed=jobs.steps_done_here(request.id))
+                bar.update(task, completed=work.steps_done)
                 await asyncio.wait((waiting,), timeout=0.1)
-            outcome = waiting.result()
+            (outcome,) = waiting.result()
             bar.update(task, completed=request.steps)
         finally:
             await jobs.close()
-            await parts.close()
+            await house.close()
     result: dict[str, Any] = {
         "outcome": type(outcome).__name__.lower(),
         "request_id": request.id,
@@ -128,7 +128,7 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
     if problem is None and isinstance(outcome, Delivered):
         result |= {"content_id": outcome.image.content_id, "sha256": outcome.image.sha256, "model": outcome.image.model}
         result |= outcome.told.to_dict()
-        return result, parts.pictures.file(request.id, outcome.image)
+        return result, desk.file(outcome)
     if problem is not None:
         result |= {"code": problem.code, "detail": problem.detail, "remedy": problem.remedy}
         if problem.statement:

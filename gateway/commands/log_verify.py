@@ -66,7 +66,7 @@ def verify(
     places = {f"kept checkpoint {number}": place for number, place in enumerate(kept)}
     found = list(report.faults)
     if opened is not None:
-        from gateway.verifying.record_check import check_records
+        from gateway.store.record_check import check_records
 
         found += check_records(opened.engine_for_log, openings)
         opened.database.dispose()

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from gateway.desk import Desk
 from gateway.dialects.described import KEY, Answers, refusals
 from gateway.errors import BadRequest, GatewayError
-from gateway.intake.admission import Intake, asked_by
+from gateway.intake.admission import Intake, asked_by, called
 from gateway.limits import LimitReached
 from gateway.limits.headers import limit_headers
 from gateway.problems import Problem, problem_of
@@ -99,7 +99,7 @@ def speaking(dialect: Dialect) -> type[APIRoute]:
 def refusal(dialect: Dialect, failure: BaseException, request: Request) -> Response:
     """The answer to an exception, in the dialect's shape."""
     desk: Desk = request.app.state.desk
-    problem = desk.telling.explained(request, problem_of(_translated(failure)))
+    problem = desk.telling.explained(called(request), problem_of(_translated(failure)))
     _let_go(failure)
     if problem.status >= 500:
         request.state.failure = failure  # for the access log: its type, never its words

@@ -7,22 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from fastapi import APIRouter, Body, File, Form, Query, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
-from sqlalchemy import Row
 
+from gateway.addresses import Call
 from gateway.auth.identity import Principal, Scope
-from gateway.desk import Desk
+from gateway.desk import Desk, Report, Taken
 from gateway.dialects.bodies import WireBody
 from gateway.dialects.dialect import RECEIPT_HEADER, speaking
 from gateway.dialects.native_answers import ANSWERS, NativeError
 from gateway.dialects.waiting import KeyHeader
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Outcome, drawing_of
-from gateway.intake.admission import FILES, keyed
+from gateway.intake.admission import FILES, called, caller, keyed
 from gateway.limits import Rate
 from gateway.problems import Problem
-from gateway.stations.labelling import LabelFields
-from gateway.stations.uploads import Taken
-from gateway.wishes import Wish
+from gateway.wishes import LabelFields, Wish
 from inference.engines import Finish
 
 _FIELDS = {
@@ -123,33 +121,27 @@ class Native:
         async def generate(
             request: Request, body: Annotated[Either, Body(openapi_examples=_EXAMPLES)], _key: KeyHeader = None
         ) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            order = desk.complete(_wish(desk, body, request, who), "native", "pred", _FIELDS)
-            key = desk.idempotency_key(who, request, body.model_dump_json().encode())
-            accepted = await desk.accept(who, [order], _FIELDS, key)
-            if accepted.again:
-                row = await desk.job(who, accepted.ids[0])
-                return _both(_view(desk, request, row, await desk.outcome(row)))
-            return _both(_started(order.id, order.model, order.created_at))
+            who = caller(request)
+            call = called(request)
+            (asked,) = desk.complete([_wish(desk, body, call, who)], "native", "pred", _FIELDS)
+            key = desk.idempotency_key(who, call, body.model_dump_json().encode())
+            work = await desk.accept(who, [asked], _FIELDS, key)
+            if work.again:
+                return _both(_view(desk, call, await desk.job(who, work.ids[0])))
+            return _both(_started(asked.id, asked.model, asked.created_at))
 
         @router.get("/model/prediction/{prediction_id}", summary="Ask for the state of a generation")
         @keyed(Scope.GENERATE, rate=Rate.POLLS)
         async def prediction(request: Request, prediction_id: str) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            row = await desk.job(who, prediction_id)
-            outcome = await desk.outcome(row)
-            response = _both(_view(desk, request, row, outcome))
-            if outcome is not None:
-                response.headers[RECEIPT_HEADER] = desk.telling.receipt_link(request, prediction_id)
+            call, report = called(request), await desk.job(caller(request), prediction_id)
+            response = _both(_view(desk, call, report))
+            if report.outcome is not None:
+                response.headers[RECEIPT_HEADER] = desk.telling.receipt_link(call, prediction_id)
             return response
 
         @router.post("/model/prediction/{prediction_id}/cancel", summary="Stop a generation at its next step")
         async def cancel(request: Request, prediction_id: str) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            await desk.job(who, prediction_id)
-            await desk.jobs.cancel(prediction_id, who.tenant)
-            row = await desk.job(who, prediction_id)
-            return _both(_view(desk, request, row, await desk.outcome(row)))
+            return _both(_view(desk, called(request), await desk.cancel(caller(request), prediction_id)))
 
         @router.get("/model/predictions", summary="The caller's own generations, newest first")
         async def predictions(
@@ -157,10 +149,9 @@ class Native:
             limit: Annotated[int, Query(ge=1, le=100)] = 20,
             before: Annotated[float | None, Query(description="`next` of the page before")] = None,
         ) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            found = await desk.history(who, limit + 1, before)
-            more = found[limit - 1][0].created_at if len(found) > limit else None
-            return _json({"data": [_view(desk, request, *each) for each in found[:limit]], "next": more})
+            call, found = called(request), await desk.history(caller(request), limit + 1, before)
+            more = found[limit - 1].created_at if len(found) > limit else None
+            return _json({"data": [_view(desk, call, each) for each in found[:limit]], "next": more})
 
         @router.post("/model/uploadMedia", summary="Send in a picture to start from")
         @keyed(Scope.GENERATE, FILES)
@@ -172,25 +163,22 @@ class Native:
             ] = "picture",
             safety_identifier: Annotated[str | None, Form(description="as in `generateImage`")] = None,
         ) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
+            who = caller(request)
             if (number := len((await request.form()).getlist("file"))) > 1:
                 raise BadRequest("file", f"takes one file; got {number}", "Send each file with a request of its own")
-            await desk.not_suspended(who, desk.end_user(request, who, safety_identifier))
-            if purpose == "mask":
-                row = await desk.house.uploads.take_mask(who, await file.read(), file.filename or "")
-                return _json({"data": _kept(desk, request, row)})
-            taken = await desk.house.uploads.take(who, await file.read(), file.filename or "", self.name)
-            return _json({"data": _uploaded(desk, request, taken)})
+            call, mask = called(request), "file" if purpose == "mask" else ""
+            end_user = desk.end_user(call, who, safety_identifier)
+            taken = await desk.upload(who, end_user, await file.read(), file.filename or "", self.name, mask=mask)
+            return _json({"data": _uploaded(desk, call, taken)})
 
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
-            await desk.identify(request, Scope.GENERATE)
-            return _json({"data": [_model(card, desk.aliases(card)) for card in desk.house.dispatcher.models]})
+            return _json({"data": [_model(card, desk.aliases(card)) for card in desk.models()]})
 
         return router
 
 
-def _wish(desk: Desk, body: Flat | Nested, request: Request, who: Principal) -> Wish:
+def _wish(desk: Desk, body: Flat | Nested, call: Call, who: Principal) -> Wish:
     asked = body.input if isinstance(body, Nested) else body
     if asked.steps is not None and asked.num_inference_steps is not None and asked.steps != asked.num_inference_steps:
         raise BadRequest("steps", "differs from num_inference_steps", "Send one of the two")
@@ -206,7 +194,7 @@ def _wish(desk: Desk, body: Flat | Nested, request: Request, who: Principal) -> 
         quality=asked.output_quality,
         upload=_upload_id("image", asked.image) if asked.image else None,
         strength=asked.strength,
-        end_user=desk.end_user(request, who, asked.safety_identifier or asked.user),
+        end_user=desk.end_user(call, who, asked.safety_identifier or asked.user),
         mask=_upload_id("mask", asked.mask) if asked.mask else None,
         references=tuple(_upload_id("references", url) for url in asked.references),
         finish=Finish(tuple(map(_colour, asked.palette)), asked.upscale),
@@ -218,18 +206,17 @@ def _wish(desk: Desk, body: Flat | Nested, request: Request, who: Principal) -> 
     )
 
 
-def _kept(desk: Desk, request: Request, row: Row[Any]) -> dict[str, Any]:
-    return {
-        "download_url": desk.link(request, f"/files/uploads/{row.id}"),
-        "file_name": row.file_name,
-        "content_type": row.media_type,
-        "size": row.size,
+def _uploaded(desk: Desk, call: Call, taken: Taken) -> dict[str, Any]:
+    upload, credential = taken.upload, taken.credential
+    kept: dict[str, Any] = {
+        "download_url": desk.link(call, f"/files/uploads/{upload.id}"),
+        "file_name": upload.file_name,
+        "content_type": upload.media_type,
+        "size": upload.size,
     }
-
-
-def _uploaded(desk: Desk, request: Request, taken: Taken) -> dict[str, Any]:
-    credential = taken.credential
-    return _kept(desk, request, taken.row) | {
+    if credential is None:
+        return kept
+    return kept | {
         "content_credentials": {
             "state": credential.state,
             "made_here": credential.ours,
@@ -259,35 +246,36 @@ def _started(job_id: str, model: str, created_at: datetime) -> dict[str, Any]:
     return {"id": job_id, "status": "processing", "model": model, "created_at": _time(created_at.timestamp())}
 
 
-def _view(desk: Desk, request: Request, row: Row[Any], outcome: Outcome | None) -> dict[str, Any]:
+def _view(desk: Desk, call: Call, report: Report) -> dict[str, Any]:
     view: dict[str, Any] = {
-        "id": row.id,
+        "id": report.id,
         "status": "processing",
-        "model": row.model,
-        "created_at": _time(row.created_at),
-        "progress": {"steps_done": desk.jobs.steps_done(row), "steps": row.steps},
+        "model": report.model,
+        "created_at": _time(report.created_at),
+        "progress": {"steps_done": report.steps_done, "steps": report.steps},
     }
-    if outcome is None:
+    outcome, completed_at = report.outcome, report.completed_at
+    if outcome is None or completed_at is None:
         return view
     view |= {
         "status": "failed",
-        "completed_at": _time(row.completed_at),
-        "metrics": {"predict_time": round(row.completed_at - row.created_at, 3)},
+        "completed_at": _time(completed_at),
+        "metrics": {"predict_time": round(completed_at - report.created_at, 3)},
         "receipt": orjson.loads(outcome.receipt.to_json()),
     }
-    problem = desk.telling.problem(request, outcome)
+    problem = desk.telling.problem(call, outcome)
     if problem is None:
-        return view | _delivered(desk, request, outcome)
+        return view | _delivered(desk, call, outcome)
     return view | {"error": problem.detail, "error_details": _error(problem)}
 
 
-def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]:
+def _delivered(desk: Desk, call: Call, outcome: Outcome) -> dict[str, Any]:
     if not isinstance(outcome, Delivered):
         raise NotFound("picture")
     image = outcome.image
     return {
         "status": "completed",
-        "outputs": [desk.image_link(request, image)],
+        "outputs": [desk.image_link(call, image)],
         "content_id": image.content_id,
         "sha256": image.sha256,
         "output_quality": image.quality,
@@ -296,7 +284,7 @@ def _delivered(desk: Desk, request: Request, outcome: Outcome) -> dict[str, Any]
         **outcome.told.to_dict(),
         "provenance": {
             "manifest_id": image.manifest_id,
-            "manifest_url": desk.manifest_link(request, image),
+            "manifest_url": desk.manifest_link(call, image),
             "watermark": image.mark,
             "ai_generated": True,
         },

@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict
 
+from gateway.addresses import Call
 from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk
 from gateway.dialects.dialect import RECEIPT_HEADER, speaking
@@ -34,9 +35,9 @@ from gateway.dialects.openai_moderations import MODERATION_MODEL, ModerationBody
 from gateway.dialects.waiting import KeyHeader, outcomes
 from gateway.errors import NotOffered
 from gateway.exchange import Delivered, Outcome, drawing_of
-from gateway.intake.admission import DATA_URLS, FILES, keyed
+from gateway.intake.admission import DATA_URLS, FILES, called, caller, keyed
 from gateway.problems import Problem
-from gateway.store.jobs import Accepted
+from gateway.work import Work
 from inference.engines import ModelCard
 
 NamedBody = TypeVar("NamedBody", GenerationBody, EditBody, ModerationBody)
@@ -72,36 +73,35 @@ class OpenAI:
         async def generations(
             request: Request, body: Annotated[GenerationBody, Body(openapi_examples=EXAMPLES)], _key: KeyHeader = None
         ) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
-            body = _named(desk, request, who, body)
-            orders = desk.complete_all(wishes(body, desk.model(body.model)), "openai", "img", FIELDS)
-            key = desk.idempotency_key(who, request, body.model_dump_json().encode())
-            accepted = await desk.accept(who, orders, FIELDS, key)
-            return await _drawn(desk, request, who, body, accepted)
+            call, who = called(request), caller(request)
+            body = _named(desk, call, who, body)
+            asked = desk.complete(wishes(body, desk.model(body.model)), "openai", "img", FIELDS)
+            key = desk.idempotency_key(who, call, body.model_dump_json().encode())
+            work = await desk.accept(who, asked, FIELDS, key)
+            return await _drawn(desk, request, body, work)
 
         @router.post("/images/edits", summary="Change a picture, or a region of it", openapi_extra=EDIT_FORM)
         @keyed(Scope.GENERATE, FILES)
         async def edits(request: Request, _key: KeyHeader = None) -> Response:
-            who = await desk.identify(request, Scope.GENERATE)
+            call, who = called(request), caller(request)
             async with counted_form(request) as form:
                 body, pictures, mask = edit_body(form)
-                body = _named(desk, request, who, body)
+                body = _named(desk, call, who, body)
                 wanted = edit_wishes(body, desk.model(body.model), pictures, mask)
-                orders = desk.complete_all(wanted, "openai", "img", FIELDS)
-                await desk.not_suspended(who, orders[0].end_user)
+                asked = desk.complete(wanted, "openai", "img", FIELDS)
+                await desk.not_suspended(who, asked[0].end_user)
                 files = await contents(pictures, mask) if "idempotency-key" in request.headers else ()
-                key = desk.idempotency_key(who, request, body.model_dump_json().encode(), *files)
-                accepted = await desk.accepted_before(key)
-                if accepted is None:
-                    orders = await take_in(desk, who, orders, pictures, mask)
-                    accepted = await desk.accept(who, orders, FIELDS, key)
-            return await _drawn(desk, request, who, body, accepted)
+                key = desk.idempotency_key(who, call, body.model_dump_json().encode(), *files)
+                work = await desk.accepted_before(who, key)
+                if work is None:
+                    asked = await take_in(desk, who, asked, pictures, mask)
+                    work = await desk.accept(who, asked, FIELDS, key)
+            return await _drawn(desk, request, body, work)
 
         @router.post(
             "/images/variations", status_code=400, summary="Not offered: send the image and a prompt to the edits"
         )
         async def variations(request: Request) -> Response:
-            await desk.identify(request, Scope.GENERATE)
             raise NotOffered("Variations of an image", "Send the image and a prompt to POST /v1/images/edits.")
 
         @router.post("/moderations", summary="Classify words and pictures by the policy's classifiers")
@@ -109,52 +109,48 @@ class OpenAI:
         async def moderations(
             request: Request, body: Annotated[ModerationBody, Body(openapi_examples=MODERATIONS)]
         ) -> Response:
-            who = await desk.identify(request, Scope.MODERATE)
-            body = _named(desk, request, who, body)
-            await desk.not_suspended(who, body.safety_identifier)
+            call, who = called(request), caller(request)
+            body = _named(desk, call, who, body)
             call_id = f"modr-{secrets.token_hex(12)}"
-            results = await moderate(desk.house, who, body, call_id)
+            results = await moderate(desk, who, body, call_id)
             return _json({"id": call_id, "model": MODERATION_MODEL, "results": results})
 
         @router.get("/models", summary="What is served here")
         async def models(request: Request) -> Response:
-            await desk.identify(request, Scope.GENERATE)
-            cards = [_model(card, desk) for card in desk.house.dispatcher.models]
+            cards = [_model(card, desk) for card in desk.models()]
             return _json({"object": "list", "data": cards})
 
         @router.get("/models/{model:path}", summary="One served model, whose id may hold slashes")
         async def model(request: Request, model: str) -> Response:
-            await desk.identify(request, Scope.GENERATE)
             return _json(_model(desk.model(model), desk))
 
         return router
 
 
 def _model(card: ModelCard, desk: Desk) -> dict[str, Any]:
-    owner = desk.house.settings.provider
-    return {"id": card.id, "object": "model", "created": 0, "owned_by": owner, "text_tokens": card.text_tokens}
+    said = {"id": card.id, "object": "model", "created": 0, "owned_by": desk.provider}
+    return said | {"text_tokens": card.text_tokens}
 
 
-def _named(desk: Desk, request: Request, who: Principal, body: NamedBody) -> NamedBody:
+def _named(desk: Desk, call: Call, who: Principal, body: NamedBody) -> NamedBody:
     """The body with the one name of the end user that counts. Raises `BadEndUser`."""
-    named = desk.end_user(request, who, body.safety_identifier or body.user)
+    named = desk.end_user(call, who, body.safety_identifier or body.user)
     return body.model_copy(update={"safety_identifier": named, "user": None})
 
 
-async def _drawn(desk: Desk, request: Request, who: Principal, body: GenerationBody, accepted: Accepted) -> Response:
-    found = await outcomes(desk, request, who, accepted)
-    return await asyncio.to_thread(_answer, desk, request, body, found)
+async def _drawn(desk: Desk, request: Request, body: GenerationBody, work: Work) -> Response:
+    return await asyncio.to_thread(_answer, desk, called(request), body, await outcomes(request, work))
 
 
-def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[Outcome]) -> Response:
+def _answer(desk: Desk, call: Call, body: GenerationBody, outcomes: list[Outcome]) -> Response:
     """All delivered pictures; those that were stopped are named beside them. Nothing delivered is an error."""
     delivered = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
     problems = {
-        number: problem for number, each in enumerate(outcomes) if (problem := desk.telling.problem(request, each))
+        number: problem for number, each in enumerate(outcomes) if (problem := desk.telling.problem(call, each))
     }
     if not delivered:
         refusal = _problem(problems[0])
-        refusal.headers[RECEIPT_HEADER] = desk.telling.receipt_link(request, outcomes[0].receipt.request_id)
+        refusal.headers[RECEIPT_HEADER] = desk.telling.receipt_link(call, outcomes[0].receipt.request_id)
         return refusal
     first = delivered[0]
     answer = {
@@ -163,7 +159,7 @@ def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[O
         "output_format": "jpeg" if body.output_format == "jpg" else body.output_format,
         "quality": told_quality(body),
         "size": f"{first.image.width}x{first.image.height}",
-        "data": [_picture(desk, request, body, outcome) for outcome in delivered],
+        "data": [_picture(desk, call, body, outcome) for outcome in delivered],
         "usage": _no_usage(),
         "fluxgate": {
             "images": [
@@ -177,17 +173,15 @@ def _answer(desk: Desk, request: Request, body: GenerationBody, outcomes: list[O
     response = _json(answer)
     response.headers["X-AI-Generated"] = "true"
     response.headers["X-AI-Content-Id"] = first.image.content_id
-    response.headers[RECEIPT_HEADER] = desk.telling.receipt_link(request, first.receipt.request_id)
+    response.headers[RECEIPT_HEADER] = desk.telling.receipt_link(call, first.receipt.request_id)
     return response
 
 
-def _picture(desk: Desk, request: Request, body: GenerationBody, outcome: Delivered) -> dict[str, Any]:
+def _picture(desk: Desk, call: Call, body: GenerationBody, outcome: Delivered) -> dict[str, Any]:
     said = {"revised_prompt": outcome.told.revised_prompt, "seed": drawing_of(outcome).get("seed")}
     if body.response_format == "url":
-        return {"url": desk.image_link(request, outcome.image), "b64_json": None, **said}
-    image = outcome.image
-    data = desk.house.pictures.file(outcome.receipt.request_id, image)
-    return {"b64_json": base64.b64encode(data).decode(), "url": None, **said}
+        return {"url": desk.image_link(call, outcome.image), "b64_json": None, **said}
+    return {"b64_json": base64.b64encode(desk.file(outcome)).decode(), "url": None, **said}
 
 
 def _facts(outcome: Delivered) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest
 from gateway.exchange import ImageRequest
 from gateway.intake.bodies import TooManyFiles
-from gateway.stations.labelling import LabelFields
-from gateway.wishes import Wish
+from gateway.wishes import LabelFields, Wish
 from inference.engines import MAX_REFERENCES, ModelCard
 from policies.policy import TOLERANCES
 
@@ -234,21 +233,18 @@ async def contents(pictures: list[UploadFile], mask: UploadFile | None) -> list[
 
 
 async def take_in(
-    desk: Desk, who: Principal, orders: list[ImageRequest], pictures: list[UploadFile], mask: UploadFile | None
+    desk: Desk, who: Principal, asked: list[ImageRequest], pictures: list[UploadFile], mask: UploadFile | None
 ) -> list[ImageRequest]:
-    """The orders over the form's pictures, which are screened and kept as `uploadMedia` keeps them."""
-    sent = [await _take(desk, who, picture) for picture in pictures]
-    region = await _take_mask(desk, who, mask) if mask else None
-    return [replace(order, upload=sent[0], references=tuple(sent[1:]), mask=region) for order in orders]
+    """The requests over the form's pictures, which are screened and kept as `uploadMedia` keeps them."""
+    end_user = asked[0].end_user
+    sent = [await _take(desk, who, end_user, picture) for picture in pictures]
+    region = await _take(desk, who, end_user, mask, mask="mask") if mask else None
+    return [replace(each, upload=sent[0], references=tuple(sent[1:]), mask=region) for each in asked]
 
 
-async def _take(desk: Desk, who: Principal, file: UploadFile) -> str:
-    taken = await desk.house.uploads.take(who, await file.read(), file.filename or "", "openai")
-    return str(taken.row.id)
-
-
-async def _take_mask(desk: Desk, who: Principal, file: UploadFile) -> str:
-    return str((await desk.house.uploads.take_mask(who, await file.read(), file.filename or "", "mask")).id)
+async def _take(desk: Desk, who: Principal, end_user: str | None, file: UploadFile, *, mask: str = "") -> str:
+    taken = await desk.upload(who, end_user, await file.read(), file.filename or "", "openai", mask=mask)
+    return taken.upload.id
 
 
 def _value(name: str, value: Any) -> Any:

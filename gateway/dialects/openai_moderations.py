@@ -1,6 +1,5 @@
 """`POST /v1/moderations`: our findings in the thirteen categories that OpenAI's clients require."""
 
-import asyncio
 import base64
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
@@ -9,15 +8,10 @@ import orjson
 from pydantic import Discriminator, Field
 
 from gateway.auth.identity import Principal, Scope
+from gateway.desk import Desk, Judged, Subject
 from gateway.dialects.bodies import WireBody
-from gateway.errors import BadRequest, ScreeningUnanswered
-from gateway.house import House
-from gateway.statements import only_unanswered
-from policies.evaluate import evaluate
+from gateway.errors import BadRequest
 from policies.findings import UNANSWERED, Category, Fact, Finding, Stage
-from policies.policy import Policy
-from policies.verdicts import Decision, Verdict
-from provenance.files.encoding import decode
 
 MODERATION_MODEL = "fluxgate-moderation-1"
 MAX_INPUTS = 32
@@ -100,7 +94,7 @@ Part = Annotated[Words | Picture, Discriminator("type")]
 
 
 class ModerationBody(WireBody):
-    """One text, several texts (a result each), or house of one subject (one result)."""
+    """One text, several texts (a result each), or parts of one subject (one result)."""
 
     input: str | list[str] | list[Part]
     safety_identifier: str | None = Field(None, description="your pseudonym for the end user, as in the images routes")
@@ -108,81 +102,48 @@ class ModerationBody(WireBody):
     model: str = Field(MODERATION_MODEL, description="accepted; the policy's classifiers answer whatever it says")
 
 
-async def moderate(house: House, who: Principal, body: ModerationBody, call_id: str) -> list[dict[str, Any]]:
-    """One result a subject. `call_id`: by which a canary may be chosen, as for any request.
+async def moderate(desk: Desk, who: Principal, body: ModerationBody, call_id: str) -> list[dict[str, Any]]:
+    """One result a subject. `call_id`: by which a policy on trial may be chosen, as for any request.
 
-    Raises `BadRequest`, `UnreadableImage`, or `ScreeningUnanswered` if any part was silent.
+    Raises `BadRequest`, or what `Desk.moderate` raises.
     """
     inputs = body.input if isinstance(body.input, list) else [body.input]
     if not 1 <= len(inputs) <= MAX_INPUTS:
         raise BadRequest("input", f"has {len(inputs)} parts", f"Send 1 to {MAX_INPUTS}")
-    longest = house.settings.max_prompt_characters
-    subjects: list[list[tuple[Stage, Any]]] = []
-    for each in inputs:
-        words = each if isinstance(each, str) else each.text if isinstance(each, Words) else None
-        if words is not None and len(words) > longest:
-            raise BadRequest("input", f"is longer than {longest} characters", "Send it in pieces")
-        if isinstance(each, str):
-            subjects.append([(Stage.PROMPT, each)])
-            continue
-        if not subjects:
-            subjects.append([])
-        looked_at = (Stage.PROMPT, words) if words is not None else (Stage.INPUT_IMAGE, await _pixels(house, each))
-        subjects[0].append(looked_at)
-    policy = house.rulebook.policy_for(who.tenant, subject=call_id)
     sent = [each.model_dump() if isinstance(each, WireBody) else each for each in inputs]
-    results = []
-    for number, subject in enumerate(subjects):
-        decision, result = await _result(house, who, policy, subject)
-        if decision.stops:
-            said = orjson.dumps(sent[number] if len(subjects) == len(sent) else sent)
-            await house.moderation_log.stopped(
-                who, body.safety_identifier, f"{call_id}-{number}", policy, decision, said
-            )
-        else:
-            house.moderation_log.passed(who)
-        results.append(result)
-    return results
+    subjects: list[tuple[Subject, bytes]]
+    if isinstance(inputs[0], str):  # a list is all texts or all parts
+        subjects = [([each], orjson.dumps(each)) for each in inputs if isinstance(each, str)]
+    else:  # parts of one subject
+        subjects = [([_thing(each) for each in inputs], orjson.dumps(sent[0] if len(sent) == 1 else sent))]
+    judged = await desk.moderate(who, body.safety_identifier, call_id, subjects)
+    told = exactly if Scope.EXACT_SCORES in who.scopes else to_a_tenth
+    return [_result(each, told) for each in judged]
 
 
-async def _pixels(house: House, picture: Any) -> Any:
-    head, _, payload = picture.image_url.url.partition(",")
+def _thing(part: Any) -> str | bytes:
+    if isinstance(part, Words):
+        return part.text
+    head, _, payload = part.image_url.url.partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
         raise BadRequest("input.image_url", "is not a data: URL", "Send data:image/png;base64,…; nothing is fetched")
     try:
-        data = base64.b64decode(payload, validate=True)
+        return base64.b64decode(payload, validate=True)
     except ValueError as failure:  # binascii.Error is one; so is what non-ASCII text raises
         raise BadRequest("input.image_url", "is not valid base64", "Encode the file's bytes") from failure
-    return await asyncio.to_thread(decode, data, house.uploads.limits)
 
 
-async def _result(
-    house: House, who: Principal, policy: Policy, subject: list[tuple[Stage, Any]]
-) -> tuple[Decision, dict[str, Any]]:
-    decision = Decision(Verdict.ALLOW, policy.digest)
-    looks = [
-        await (house.screening.prompt(thing) if stage is Stage.PROMPT else house.screening.image(thing, stage))
-        for stage, thing in subject
-    ]
-    pictures = [found for (stage, _), found in zip(subject, looks, strict=True) if stage is Stage.INPUT_IMAGE]
-    for (stage, _), found in zip(subject, looks, strict=True):
-        beside = pictures if stage is Stage.PROMPT else []
-        said = evaluate(policy, found, stage=stage, assurance=int(who.assurance), pictures=beside)
-        decision = decision.join(said)
-    findings = tuple(finding for found in looks for finding in found)
-    if only_unanswered(decision):
-        raise ScreeningUnanswered
+def _result(judged: Judged, told: Callable[[float], float]) -> dict[str, Any]:
+    decision, findings, policy = judged.decision, judged.findings, judged.policy
     flagged = {reason.category for reason in decision.reasons}
-    applied = {stage: "text" if stage is Stage.PROMPT else "image" for stage, _ in subject}
     scores = dict.fromkeys(THEIRS, 0.0)
     inputs: dict[str, set[str]] = {theirs: set() for theirs in THEIRS}
     for finding in findings:
         for theirs in _COUNTERPART.get(finding.category, ()):
             scores[theirs] = max(scores[theirs], finding.score)
-            inputs[theirs].add(applied[finding.stage])
+            inputs[theirs].add("text" if finding.stage is Stage.PROMPT else "image")
     true_for = {theirs for ours in flagged for theirs in _COUNTERPART.get(ours, ())}
-    told = exactly if Scope.EXACT_SCORES in who.scopes else to_a_tenth
-    return decision, {
+    return {
         "flagged": bool(true_for),  # clients ask why: what has no counterpart is told under `fluxgate`
         "categories": {theirs: theirs in true_for for theirs in THEIRS},
         "category_scores": {theirs: told(score) for theirs, score in scores.items()},

@@ -1,16 +1,12 @@
 """Waits with a client for its images, and calls them off when it leaves."""
 
 import asyncio
-import contextlib
 from typing import Annotated
 
 from fastapi import Header, Request
-from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.auth.identity import Principal
-from gateway.desk import Desk
 from gateway.exchange import Outcome
-from gateway.store.jobs import Accepted
+from gateway.work import Work
 
 KeyHeader = Annotated[
     str | None,
@@ -23,32 +19,26 @@ KeyHeader = Annotated[
 """For the description; `Desk.idempotency_key` reads it."""
 
 
-async def outcomes(desk: Desk, request: Request, who: Principal, accepted: Accepted) -> list[Outcome]:
-    """The outcomes of all jobs of one call, in their order. Raises `LedgerUnavailable` or `LeaseLost` for all of them.
+async def outcomes(request: Request, work: Work) -> list[Outcome]:
+    """The outcomes of all images of one call, in their order.
 
     If the client closes its connection first, what is not drawn yet is called off: nobody would get it. So it is if no
     answer can be given. With an idempotency key it is not: the client comes again, and gets these images.
     """
     keyed = "idempotency-key" in request.headers
-    waiting = asyncio.gather(*(desk.finished(who, job_id) for job_id in accepted.ids))
+    waiting = asyncio.ensure_future(work)
     leaving = asyncio.create_task(_left(request))
     try:
         await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done() and not keyed:
-            await _call_off(desk, who, accepted)
+            await work.call_off()
         return await waiting
     except BaseException:
         if not keyed:
-            await _call_off(desk, who, accepted)
+            await work.call_off()
         raise
     finally:
         leaving.cancel()
-
-
-async def _call_off(desk: Desk, who: Principal, accepted: Accepted) -> None:
-    for job_id in accepted.ids:
-        with contextlib.suppress(SQLAlchemyError):  # what runs here stops without the database too
-            await desk.jobs.cancel(job_id, who.tenant)
 
 
 async def _left(request: Request) -> None:

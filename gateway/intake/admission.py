@@ -16,11 +16,13 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 
-from gateway.auth.identity import Scope
+from gateway.addresses import Call, public_base
+from gateway.auth.identity import Principal, Scope
 from gateway.desk import Desk
 from gateway.errors import BodyTooLarge, UnsupportedEncoding
 from gateway.intake.bodies import BodyBounds, BodyMemory, BoundedRequest
-from gateway.limits import Rate, public_limiter, public_rate
+from gateway.limits import LimitReached, LimitSettings, Rate, public_limiter, public_rate
+from gateway.settings import Settings
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -81,19 +83,31 @@ def asked_by(endpoint: Callable[..., Any]) -> Asks:
     return declared
 
 
+def caller(request: Request) -> Principal:
+    """Who calls: admitted with the route's scope before a byte of its body was read."""
+    who: Principal = request.state.caller
+    return who
+
+
+def called(request: Request) -> Call:
+    """The call as the house may know it."""
+    intake: Intake = request.app.state.intake
+    return intake.call(request)
+
+
 class Intake:
     """The one way in; every route of every dialect uses it (`gateway/dialects/dialect.py`)."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, settings: Settings, limits: LimitSettings) -> None:
         self._desk = desk
-        settings = desk.house.settings
+        self._settings = settings
         self._file_bytes = settings.max_upload_bytes
         self._seconds = settings.intake.body_timeout_seconds
         self._memory = BodyMemory(self._bytes(_MEMORY))
         self._public_memory = BodyMemory(self._bytes(_PUBLIC_MEMORY))
-        self._limiter = public_limiter(desk.house.limit_settings)
-        self._rate = public_rate(desk.house.limit_settings)
-        self._in_redis = desk.house.limit_settings.redis_url is not None
+        self._limiter = public_limiter(limits)
+        self._rate = public_rate(limits)
+        self._in_redis = limits.redis_url is not None
         self._rates: dict[str, Callable[[Request], None]] = {}
 
     @asynccontextmanager
@@ -105,7 +119,12 @@ class Intake:
         """
         # 1. Who asks, and how often.
         if asks.scope is not None:
-            await self._desk.identify(request, asks.scope, asks.rate)
+            try:
+                admission = await self._desk.identify(request.headers, asks.scope, asks.rate)
+            except LimitReached as refusal:
+                request.state.headers = refusal.headers
+                raise
+            request.state.headers, request.state.caller = admission.headers, admission.who
         elif asks.rated:
             await self._count(request, route)
         # 2. What is coming.
@@ -122,6 +141,12 @@ class Intake:
             yield bounded
         finally:
             await bounded.close()
+
+    def call(self, request: Request) -> Call:
+        """`called`."""
+        url, server = request.url, request.scope.get("server")
+        base = public_base(self._settings, url.scheme, request.headers.get("host", ""), server)
+        return Call(url.path, request.headers, base)
 
     def _bytes(self, size: Size) -> int:
         return size.beside + int(size.files * self._file_bytes)

@@ -1,6 +1,7 @@
 """The words of limits: what is allowed, where a caller stands, and the two ways of being told to wait."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -117,13 +118,14 @@ class RateState(NamedTuple):
 
 
 class LimitReached(Exception):
-    """A limit says no. `limit_name`: key, tenant, polls or image-budget. `state` makes the headers of the refusal."""
+    """A limit says no. `limit_name`: key, tenant, polls or image-budget. `state` makes the `headers` of the refusal."""
 
     def __init__(self, retry_after_seconds: int | None, limit_name: str, state: RateState) -> None:
         super().__init__(limit_name)
         self.retry_after_seconds = retry_after_seconds
         self.limit_name = limit_name
         self.state = state
+        self.headers: Mapping[str, str] = {}
 
 
 class RateLimited(LimitReached):

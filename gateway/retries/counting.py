@@ -24,9 +24,8 @@ import logging
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from typing import Literal
 
-from sqlalchemy import Delete, delete, insert, select, update
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,13 +34,12 @@ from gateway.auth.end_users import commitment_bytes
 from gateway.auth.identity import Principal
 from gateway.errors import RetrySlowed, Suspended
 from gateway.retries.sketches import sketch
-from gateway.retries.steps import Like, Refusal, Rows, hardest, likes, suspension, wait_seconds
+from gateway.retries.steps import Like, Rows, hardest, likes, suspension, wait_seconds
 from gateway.settings import RetryOptions
 from gateway.statements import decision_id
 from gateway.stations.progress import Progress
 from gateway.store.calls import DatabaseCalls
-from gateway.store.database import reading
-from gateway.store.schema import refused_prompts
+from gateway.store.refusals import Refusal, Refusals, forget_old, keep_refusal
 from policies.findings import UNANSWERED, Category, Stage
 from policies.verdicts import Decision, Reason, Verdict
 
@@ -66,7 +64,7 @@ class Retries:
         appeal: str,
         clock: Callable[[], float],
     ) -> None:
-        self._database = database
+        self._refusals = Refusals(database)
         self._calls = calls
         self._key = key
         self._options = options
@@ -122,9 +120,7 @@ class Retries:
 
     def _count(self, step: str, request_id: str) -> None:
         telemetry.RETRIES.labels(step).inc()
-        counted = update(refused_prompts).where(refused_prompts.c.request_id == request_id)
-        with self._database.begin() as connection:
-            connection.execute(counted.values(turned_away=refused_prompts.c.turned_away + 1))
+        self._refusals.turn_away(request_id)
 
     def _passed(self, progress: Progress) -> Reason | None:
         own, others = self._known(progress.who, progress.request.end_user, self._clock())
@@ -160,7 +156,7 @@ class Retries:
                 suspended_until=until,
             )
             self._deciding[refusal.request_id] = (now, refusal)
-        progress.alongside += (_forget(now), insert(refused_prompts).values(asdict(refusal)))
+        progress.alongside += (forget_old(now), keep_refusal(refusal))
         progress.afterwards += (lambda: self._recorded(refusal.request_id),)
         return self._reason(step, Verdict.FLAG, progress, like) if step and like else None
 
@@ -177,14 +173,15 @@ class Retries:
             if decided < now - RECORDING_SECONDS:
                 self._deciding.pop(request_id, None)
         deciding = [refusal for _, refusal in tuple(self._deciding.values())]  # before the database is read
-        with reading(self._database).connect() as connection:
-            for column, value in (("subject", self._subject(who, end_user)), ("key_subject", self._subject(who, None))):
-                table = refused_prompts.c
-                query = select(refused_prompts).where(table[column] == value, table.expires_at > now)
-                stored = connection.execute(query.order_by(table.at.desc()).limit(MOST_COMPARED)).all()
-                known = {row.request_id for row in stored}
-                new = [each for each in deciding if getattr(each, column) == value and each.request_id not in known]
-                found.append((*stored, *new))
+        asked: tuple[tuple[Literal["subject", "key_subject"], bytes], ...] = (
+            ("subject", self._subject(who, end_user)),
+            ("key_subject", self._subject(who, None)),
+        )
+        for column, value in asked:
+            stored = self._refusals.newest(column, value, now, MOST_COMPARED)
+            known = {row.request_id for row in stored}
+            new = [each for each in deciding if getattr(each, column) == value and each.request_id not in known]
+            found.append((*stored, *new))
         return found[0], found[1]
 
     def _reason(self, step: str, verdict: Verdict, progress: Progress, like: Like) -> Reason:
@@ -213,11 +210,3 @@ class Retries:
 def _before(rows: Rows, asking: str) -> Rows:
     """Those that another request asked for."""
     return [row for row in rows if (row.asking or row.request_id) != asking]
-
-
-def _forget(now: float) -> Delete:
-    """Deletes what is over and needs no entry. What another gateway is deleting just now is passed over."""
-    table = refused_prompts.c
-    nothing_to_log = (table.expires_at <= now) & table.suspended_until.is_(None) & (table.turned_away == 0)
-    over = select(table.request_id).where(nothing_to_log).with_for_update(skip_locked=True)
-    return delete(refused_prompts).where(table.request_id.in_(over))

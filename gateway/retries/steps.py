@@ -7,31 +7,16 @@ one try; those lead to a hold at most, so that nobody is suspended for what othe
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.retries.sketches import likeness
 from gateway.settings import RetryOptions
+from gateway.store.refusals import Refusal
 
 STEPS = ("warn", "slow", "hold", "suspend")
 LONGEST_WAIT_SECONDS = 3600.0
 
-Rows = Sequence[Any]
-"""Rows of the table, or refusals that are about to be rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A row of the table. `subject`: who was refused. `asking`: what asked for it. Times are Unix seconds."""
-
-    request_id: str
-    tenant: str
-    subject: bytes
-    key_subject: bytes
-    asking: str
-    sketch: bytes
-    at: float
-    expires_at: float
-    suspended_until: float | None
+Rows = Sequence[Refusal]
+"""Refusals of the table, or those that are about to be in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +67,7 @@ def likes(own: Rows, of_key: Rows, made: bytes | None, options: RetryOptions, *,
     return tuple(found)
 
 
-def _number(askings: Collection[Any], another: bool) -> int:
+def _number(askings: Collection[object], another: bool) -> int:
     return len(askings) - (0 if another else 1)
 
 

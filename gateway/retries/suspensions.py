@@ -11,12 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select, update
 from sqlalchemy import Engine as Database
 
 from gateway.statements import decision_id
-from gateway.store.database import reading
-from gateway.store.schema import refused_prompts
+from gateway.store.refusals import Refusals, close_refusal, forget_subject
 from gateway.version import SYSTEM_VERSION
 from provenance.errors import AlreadyRecorded
 from provenance.log.entries import Entry, EntryKind
@@ -37,17 +35,14 @@ class Suspensions:
     """`clock`: Unix seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database = database
+        self._refusals = Refusals(database)
         self._clock = clock
 
     def running(self) -> tuple[Suspension, ...]:
         """Those that run now, the one that ends first in front."""
-        table = refused_prompts.c
-        query = select(refused_prompts).where(table.suspended_until > self._clock())
-        with reading(self._database).connect() as connection:
-            rows = connection.execute(query.order_by(table.suspended_until, table.request_id)).all()
         return tuple(
-            Suspension(decision_id(row.request_id), row.tenant, row.suspended_until, row.turned_away) for row in rows
+            Suspension(decision_id(each.request_id), each.tenant, each.suspended_until or 0.0, each.turned_away)
+            for each in self._refusals.suspending(self._clock())
         )
 
     def lift(self, decision: str, ledger: Ledger) -> bool:
@@ -55,19 +50,12 @@ class Suspensions:
 
         The log says that a person did so: with its entry it happens, or not at all. Raises `LedgerUnavailable`.
         """
-        table = refused_prompts.c
-        with reading(self._database).connect() as connection:
-            rows = connection.execute(select(refused_prompts).where(table.suspended_until > self._clock())).all()
-            subject = next((row.subject for row in rows if decision_id(row.request_id) == decision), None)
-            if subject is None:
-                return False
-            counts = connection.execute(select(table.turned_away).where(table.subject == subject)).scalars()
-            entry = self._entry("lifted", EntryKind.LIFTED, decision, sum(counts))
-
-        def forget(connection: Connection) -> None:
-            connection.execute(delete(refused_prompts).where(table.subject == subject))
-
-        ledger.record(entry, forget)
+        running = self._refusals.suspending(self._clock())
+        subject = next((each.subject for each in running if decision_id(each.request_id) == decision), None)
+        if subject is None:
+            return False
+        entry = self._entry("lifted", EntryKind.LIFTED, decision, self._refusals.turned_away(subject))
+        ledger.record(entry, forget_subject(subject))
         return True
 
     def close_ended(self, ledger: Ledger) -> None:
@@ -75,16 +63,12 @@ class Suspensions:
 
         Blocks. Raises `LedgerUnavailable`; what is not logged stays for the next time.
         """
-        now, table = self._clock(), refused_prompts.c
-        suspended = table.suspended_until <= now
-        slowed = (table.expires_at <= now) & table.suspended_until.is_(None) & (table.turned_away > 0)
-        for name, over in (("ended", suspended), ("forgotten", slowed)):
-            with reading(self._database).connect() as connection:
-                rows = connection.execute(select(table.request_id, table.turned_away).where(over)).all()
-            for row in rows:
-                entry = self._entry(name, EntryKind.ENDED, decision_id(row.request_id), row.turned_away)
+        now = self._clock()
+        for name, over in (("ended", self._refusals.suspended_until), ("forgotten", self._refusals.slowed_until)):
+            for each in over(now):
+                entry = self._entry(name, EntryKind.ENDED, decision_id(each.request_id), each.turned_away)
                 with contextlib.suppress(AlreadyRecorded):  # another gateway was faster
-                    ledger.record(entry, _closing(row.request_id))
+                    ledger.record(entry, close_refusal(each.request_id))
 
     def _entry(self, name: str, outcome: EntryKind, decision: str, turned_away: int) -> Entry:
         by_a_person = outcome is EntryKind.LIFTED
@@ -99,12 +83,3 @@ class Suspensions:
             about=decision,
             turned_away=turned_away,
         )
-
-
-def _closing(request_id: str) -> Callable[[Connection], None]:
-    closed = update(refused_prompts).where(refused_prompts.c.request_id == request_id)
-
-    def close(connection: Connection) -> None:
-        connection.execute(closed.values(suspended_until=None, turned_away=0))
-
-    return close

@@ -1,4 +1,4 @@
-"""The FastAPI app from house: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
+"""The FastAPI app over the house: routes of every dialect, a lifespan, and one shape for what no dialect answers."""
 
 import asyncio
 import logging
@@ -62,7 +62,7 @@ def build_app(house: House, dialects: Sequence[Dialect] | None = None) -> FastAP
         dialects = [build_part("dialects", name, house.settings.parts.get(name, {})) for name in part_names("dialects")]
     jobs = Jobs(house)
     desk = Desk(house, jobs)
-    public = Public()
+    public = Public(house, lambda: jobs.in_work)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,8 +78,8 @@ def build_app(house: House, dialects: Sequence[Dialect] | None = None) -> FastAP
         await house.close()
 
     app = FastAPI(title=SYSTEM, version=SYSTEM_VERSION, description=_DESCRIPTION, lifespan=lifespan, **_NO_ROUTES)
-    app.state.desk = desk
-    app.state.intake = Intake(desk)
+    app.state.desk, app.state.jobs = desk, jobs
+    app.state.intake = Intake(desk, house.settings, house.limit_settings)
     app.state.routes = routes = list[BaseRoute]()
     speakers = (*dialects, public)
     for dialect in speakers:

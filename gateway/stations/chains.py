@@ -14,14 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine as Database
-from sqlalchemy import select
 
 from gateway.auth.identity import Principal
 from gateway.exchange import ImageRequest
 from gateway.settings import ChainOptions
 from gateway.store.calls import DatabaseCalls
-from gateway.store.database import reading
-from gateway.store.schema import images, uploads
+from gateway.store.images import Images
 
 MOST_PEOPLE = 10_000
 LONGEST = 4_000
@@ -61,7 +59,7 @@ class Chains:
     def __init__(
         self, database: Database, calls: DatabaseCalls, options: ChainOptions, clock: Callable[[], float]
     ) -> None:
-        self._database = database
+        self._images = Images(database)
         self._calls = calls
         self._options = options
         self._clock = clock
@@ -77,7 +75,7 @@ class Chains:
         self._forget()
         found: dict[str, None] = {}
         if request.uploads and self._people:
-            jobs = await self._calls(self._made_from, who.tenant, request.uploads)
+            jobs = await self._calls(self._images.jobs_of, who.tenant, request.uploads)
             found |= dict.fromkeys(asked.whole for asked in self._asked(who.tenant) if asked.request_id in jobs)
         own = self._people.get(_person(who, request), ())
         if own and (
@@ -113,16 +111,6 @@ class Chains:
         return [
             each for person, asked in self._people.items() if person[0] == tenant for each in asked if each.at > over
         ]
-
-    def _made_from(self, tenant: str, sent: tuple[str, ...]) -> frozenset[str]:
-        """Ids of the jobs whose pictures these uploads are, byte for byte."""
-        query = (
-            select(images.c.job_id)
-            .join(uploads, (uploads.c.sha256 == images.c.sha256) & (uploads.c.tenant == images.c.tenant))
-            .where(images.c.tenant == tenant, uploads.c.id.in_(sent))
-        )
-        with reading(self._database).connect() as connection:
-            return frozenset(connection.execute(query).scalars())
 
 
 def _person(who: Principal, request: ImageRequest) -> tuple[str, ...]:

@@ -5,26 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, Field
-
 from gateway.exchange import ImageRequest
 from gateway.parts import BootError
 from policies.overlay import Overlay
-from provenance.claims import Corner, LabelProfile, LabelStyle, VisibleLabel
+from provenance.claims import LabelProfile, LabelStyle, VisibleLabel
 from provenance.labels import check_fits, languages
 
 _WEAKEST_FIRST: Final = get_args(LabelStyle)
-
-
-class LabelFields(BaseModel):
-    """What a request may say about the visible label and about languages, in every dialect that draws."""
-
-    visible_label: LabelStyle = Field("none", description="drawn into the picture; at least what the operator demands")
-    label_corner: Corner = Field("top_right", description="where the visible label stands")
-    label_language: str | None = Field(None, description="of the words of `text`; `/health` names the choices")
-    language: str | None = Field(
-        None, description="of a refusal: `en`, `de`, `fr`, `es` or `it`; without it, `Accept-Language` counts"
-    )
 
 
 @dataclass(frozen=True, slots=True)

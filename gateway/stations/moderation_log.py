@@ -9,20 +9,17 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import math
 import secrets
-from base64 import b32encode
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy import Engine as Database
-from sqlalchemy.exc import IntegrityError
 
 from gateway.auth.end_users import commitment_bytes
 from gateway.auth.identity import Principal
-from gateway.store.database import reading
-from gateway.store.schema import moderation_totals
+from gateway.store.moderation_totals import ModerationTotals, forget_total
 from gateway.version import SYSTEM_VERSION
 from policies.policy import Policy
 from policies.verdicts import Decision
@@ -41,7 +38,7 @@ class ModerationLog:
     """`clock`: Unix seconds."""
 
     def __init__(self, database: Database, ledger: Ledger, clock: Callable[[], float]) -> None:
-        self._database = database
+        self._totals = ModerationTotals(database)
         self._ledger = ledger
         self._clock = clock
         self._passed: Counter[tuple[str, str, int]] = Counter()
@@ -93,31 +90,15 @@ class ModerationLog:
     def write(self) -> None:
         """Adds what was counted here to the database. Blocks."""
         for counted, number in tuple(self._passed.items()):
-            self._add(*counted, number)
+            self._totals.add(*counted, number)
             self._passed[counted] -= number  # more may have come meanwhile
             if not self._passed[counted]:
                 del self._passed[counted]
 
-    def _add(self, tenant: str, key_id: str, hour: int, number: int) -> None:
-        table = moderation_totals.c
-        more = update(moderation_totals).where(table.key_id == key_id, table.hour == hour)
-        row = {"id": f"mod_{b32encode(secrets.token_bytes(15)).decode().lower()}", "tenant": tenant, "key_id": key_id}
-        while True:
-            with (
-                contextlib.suppress(IntegrityError),
-                self._database.begin() as connection,
-            ):  # another gateway was faster
-                if connection.execute(more.values(passed=table.passed + number)).rowcount == 0:
-                    connection.execute(insert(moderation_totals).values(row | {"hour": hour, "passed": number}))
-                return
-
     def close_ended(self) -> None:
         """Makes an entry of each total whose hour is over. Blocks. Raises `LedgerUnavailable`."""
-        now, table = self._clock(), moderation_totals.c
-        over = select(moderation_totals).where((table.hour + 1) * HOUR_SECONDS + _LATE_SECONDS <= now)
-        with reading(self._database).connect() as connection:
-            rows = connection.execute(over).all()
-        for row in rows:
+        now = self._clock()
+        for row in self._totals.up_to(math.floor((now - _LATE_SECONDS) / HOUR_SECONDS) - 1):
             salt = secrets.token_bytes(entries.SALT_BYTES)
             began, ended = (
                 datetime.fromtimestamp((row.hour + number) * HOUR_SECONDS, UTC).isoformat() for number in (0, 1)
@@ -133,14 +114,7 @@ class ModerationLog:
                 commitments={"principal": entries.commit(salt, "principal", _principal(row.tenant, row.key_id))},
             )
             with contextlib.suppress(AlreadyRecorded):  # another gateway was faster
-                self._ledger.record(entry, _gone(row.id), salt=salt)
-
-
-def _gone(total: str) -> Callable[[Connection], None]:
-    def forget(connection: Connection) -> None:
-        connection.execute(delete(moderation_totals).where(moderation_totals.c.id == total))
-
-    return forget
+                self._ledger.record(entry, forget_total(row.id), salt=salt)
 
 
 def _principal(tenant: str, key_id: str) -> bytes:

@@ -21,6 +21,7 @@ from gateway.stations.progress import Progress
 from gateway.stations.sealing import Sealed
 from gateway.store.budgets import day_of, settle
 from gateway.store.decisions import keep
+from gateway.store.jobs import JobState
 from gateway.store.pictures import Pictures
 from gateway.store.schema import images, jobs
 from gateway.version import SYSTEM_VERSION
@@ -42,7 +43,7 @@ UNRECORDABLE = (LedgerUnavailable, LeaseLost, AlreadyRecorded)
 # Made once: building a statement costs more than running it.
 _CLOSE = (
     update(jobs)
-    .where(jobs.c.id == bindparam("job"), jobs.c.attempt == bindparam("fence"), jobs.c.state == "running")
+    .where(jobs.c.id == bindparam("job"), jobs.c.attempt == bindparam("fence"), jobs.c.state == JobState.RUNNING)
     .values(
         state=bindparam("now_state"),
         stage=bindparam("now_stage"),

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import cast
 
 import numpy as np
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection
 from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,10 +25,9 @@ from gateway.stations.credentials import CredentialReport, Credentials
 from gateway.stations.rulebook import Rulebook
 from gateway.stations.screening import Screening
 from gateway.store.blobs import Blobs, BlobsUnavailable
-from gateway.store.database import reading
 from gateway.store.decisions import keep
 from gateway.store.pictures import EXTENSIONS
-from gateway.store.schema import uploads
+from gateway.store.uploads import QuotaReached, Upload, UploadTable
 from gateway.version import SYSTEM_VERSION
 from inference.engines import Mask, Pixels
 from policies.evaluate import evaluate
@@ -75,14 +74,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An upload that was taken in, as it stands in the table, and what was read of its credential and its pixels.
+    """An upload that was taken in, and what was read of its credential and its pixels; nothing of a mask's.
 
     `foreign_marks`: the systems whose marks it carries.
     """
 
-    row: Row[tuple[object, ...]]
-    credential: CredentialReport
-    foreign_marks: tuple[str, ...]
+    upload: Upload
+    credential: CredentialReport | None = None
+    foreign_marks: tuple[str, ...] = ()
 
 
 class Uploads:
@@ -103,7 +102,7 @@ class Uploads:
         ttl_seconds: float,
         quota_bytes: int,
     ) -> None:
-        self._database = database
+        self._table = UploadTable(database)
         self._ledger = ledger
         self._blobs = blobs
         self._screening = screening
@@ -143,9 +142,7 @@ class Uploads:
         row = await asyncio.to_thread(self._store, upload_id, who, file_name, media_type, pixels, data)
         return Taken(row, credential, marks)
 
-    async def take_mask(
-        self, who: Principal, data: bytes, file_name: str, field: str = "file"
-    ) -> Row[tuple[object, ...]]:
+    async def take_mask(self, who: Principal, data: bytes, file_name: str, field: str = "file") -> Upload:
         """Stores a mask, reduced to what it is: places that are open or not, one bit each.
 
         Raises `UnreadableImage`, or `BadRequest` on `field` for a mask that opens nothing.
@@ -201,36 +198,32 @@ class Uploads:
 
     def _store(
         self, upload_id: str, who: Principal, file_name: str, media_type: str, pixels: Pixels, data: bytes
-    ) -> Row[tuple[object, ...]]:
-        row = {
-            "id": upload_id,
-            "tenant": who.tenant,
-            "file_name": _safe_name(file_name, media_type),
-            "media_type": media_type,
-            "width": pixels.shape[1],
-            "height": pixels.shape[0],
-            "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "created_at": self._clock().timestamp(),
-        }
+    ) -> Upload:
+        """Raises `BadRequest` if the tenant would have more kept here than may be."""
+        upload = Upload(
+            id=upload_id,
+            tenant=who.tenant,
+            file_name=_safe_name(file_name, media_type),
+            media_type=media_type,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            created_at=self._clock().timestamp(),
+        )
         name = blob_name(upload_id, media_type)
         self._blobs.write(name, data)
         try:
-            with self._database.begin() as connection:
-                self._refuse_beyond_quota(connection, who.tenant, len(data))
-                connection.execute(insert(uploads).values(row))
-                return connection.execute(select(uploads).where(uploads.c.id == upload_id)).one()
-        except (SQLAlchemyError, BadRequest):
+            self._table.add(upload, self._quota_bytes)
+        except QuotaReached as refusal:
             self._blobs.remove(name)
-            raise
-
-    def _refuse_beyond_quota(self, connection: Connection, tenant: str, size: int) -> None:
-        """Raises `BadRequest` if the tenant would have more kept here than may be."""
-        kept = select(func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.tenant == tenant)
-        if connection.execute(kept).scalar_one() + size > self._quota_bytes:
             hours = math.ceil((self._ttl_seconds + IN_WORK_SECONDS) / 3600)
             problem = f"does not fit: at most {self._quota_bytes} bytes of images are kept for you at once"
-            raise BadRequest("file", problem, f"Wait: each is deleted after {hours} hours")
+            raise BadRequest("file", problem, f"Wait: each is deleted after {hours} hours") from refusal
+        except SQLAlchemyError:
+            self._blobs.remove(name)
+            raise
+        return upload
 
     async def keep(self) -> None:
         """Deletes what has expired, every minute, until it is cancelled."""
@@ -243,17 +236,11 @@ class Uploads:
 
     def delete_expired(self) -> None:
         """Deletes expired files, then their rows; blocks. What was made from them keeps its entry and its manifest."""
-        over = uploads.c.created_at < self._clock().timestamp() - self._ttl_seconds - IN_WORK_SECONDS
-        query = select(uploads.c.id, uploads.c.media_type).where(over).limit(100)
-        while True:
-            with reading(self._database).connect() as connection:
-                rows = connection.execute(query).all()
-            for row in rows:
-                self._blobs.remove(blob_name(row.id, row.media_type))
-            if not rows:
-                return
-            with self._database.begin() as connection:
-                connection.execute(delete(uploads).where(uploads.c.id.in_([row.id for row in rows])))
+        over = self._clock().timestamp() - self._ttl_seconds - IN_WORK_SECONDS
+        while expired := self._table.older_than(over):
+            for each in expired:
+                self._blobs.remove(blob_name(each.id, each.media_type))
+            self._table.delete([each.id for each in expired])
 
     async def open(self, request: ImageRequest, tenant: str) -> Sent:
         """The request's pictures, decoded anew. Raises `NotFound`, or what the blob store and the decoder raise."""
@@ -279,22 +266,17 @@ class Uploads:
 
     def _source(self, upload_id: str, tenant: str) -> Source:
         row = self.row(upload_id, tenant, in_work=True)
-        return Source(self._blobs.read(blob_name(row.id, row.media_type)), row.media_type)
+        media_type = cast("MediaType", row.media_type)
+        return Source(self._blobs.read(blob_name(row.id, media_type)), media_type)
 
-    def row(self, upload_id: str, tenant: str | None = None, *, in_work: bool = False) -> Row[tuple[object, ...]]:
+    def row(self, upload_id: str, tenant: str | None = None, *, in_work: bool = False) -> Upload:
         """What is known of an upload; `tenant` None is for whoever holds a signed link. Raises `NotFound`, also for one
         that has expired, unless a job that was accepted before is `in_work` on it.
         """
-        if not upload_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
+        found = self._table.find(upload_id, tenant)
+        if found is None or (not in_work and found.created_at < self._clock().timestamp() - self._ttl_seconds):
             raise NotFound("upload")
-        query = select(uploads).where(uploads.c.id == upload_id)
-        if tenant is not None:
-            query = query.where(uploads.c.tenant == tenant)
-        with reading(self._database).connect() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None or (not in_work and row.created_at < self._clock().timestamp() - self._ttl_seconds):
-            raise NotFound("upload")
-        return row
+        return found
 
     def file(self, upload_id: str) -> tuple[bytes, str]:
         """Bytes and media type, for a signed link."""

@@ -5,7 +5,8 @@ that was wrong, and counts as run out; the attempt number keeps a job whose work
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
@@ -16,9 +17,53 @@ from gateway.store.clock import database_now
 from gateway.store.database import reading
 from gateway.store.schema import idempotency_keys, jobs
 
-FINAL_STATES = frozenset({"delivered", "held", "refused", "failed"})
 
-JobRow = Row[Any]
+class JobState(StrEnum):
+    """Where a job stands. The last four are final: the log has its entry then."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    DELIVERED = "delivered"
+    HELD = "held"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended."""
+        return self not in (JobState.ACCEPTED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of the table. `request`, `told`: encrypted. `reasons`: a statement of reasons, JSON. Unix seconds."""
+
+    id: str
+    tenant: str
+    key_id: str
+    assurance: int
+    model: str
+    state: JobState
+    created_at: float
+    completed_at: float | None
+    steps_done: int
+    steps: int
+    attempt: int
+    cancel_requested: bool
+    request: bytes | None
+    told: bytes | None
+    dialect: str
+    code: str | None
+    content_id: str | None
+    reasons: str | None
+
+
+_COLUMNS = tuple(jobs.c[each.name] for each in fields(Job))
+
+
+def _job(row: Row[Any]) -> Job:
+    values = dict(zip((each.name for each in fields(Job)), row, strict=True))
+    return Job(**values | {"state": JobState(values["state"])})
 
 
 class KeyReused(Exception):
@@ -54,7 +99,7 @@ class Accepted:
     again: bool = False
 
 
-class JobRows:
+class JobTable:
     """`lease_seconds`: how long a lease lasts without being renewed. `retryable`: codes of failures on our side."""
 
     def __init__(self, database: Database, lease_seconds: float, retryable: frozenset[str]) -> None:
@@ -106,7 +151,7 @@ class JobRows:
             return None
         ids = tuple(found.jobs.split())
         ends = connection.execute(select(jobs.c.state, jobs.c.code).where(jobs.c.id.in_(ids))).all()
-        if all(each.state == "failed" and each.code in self._retryable for each in ends):
+        if all(each.state == JobState.FAILED and each.code in self._retryable for each in ends):
             return None
         if found.body != key.body:
             raise KeyReused
@@ -124,7 +169,7 @@ class JobRows:
         lost: set[str] = set()
         with self._database.begin() as connection:
             for job_id, (attempt, steps_done) in mine.items():
-                fence = (jobs.c.id == job_id) & (jobs.c.state == "running") & (jobs.c.attempt == attempt)
+                fence = (jobs.c.id == job_id) & (jobs.c.state == JobState.RUNNING) & (jobs.c.attempt == attempt)
                 until = database_now() + self._lease_seconds
                 renewed = update(jobs).where(fence).values(lease_until=until, steps_done=steps_done)
                 if connection.execute(renewed).rowcount != 1:
@@ -137,29 +182,38 @@ class JobRows:
         with self._database.begin() as connection:
             connection.execute(
                 update(jobs)
-                .where(jobs.c.id == job_id, jobs.c.state == "running")
-                .values(state="accepted", lease_until=None, attempt=jobs.c.attempt - 1)
+                .where(jobs.c.id == job_id, jobs.c.state == JobState.RUNNING)
+                .values(state=JobState.ACCEPTED, lease_until=None, attempt=jobs.c.attempt - 1)
             )
 
-    def claim_abandoned(self, held: Mapping[str, int], mine: Sequence[str], full: frozenset[str]) -> JobRow | None:
+    def claim_abandoned(self, held: Mapping[str, int], mine: Sequence[str], full: frozenset[str]) -> Job | None:
         """Takes over a job whose lease has run out: the oldest one of the tenant with the fewest jobs here.
 
         `held`: tenant → number of its jobs here. `mine`: ids of jobs here. `full`: tenants that get no further place.
         """
         ends = jobs.c.lease_until
         over = or_(ends < database_now(), ends > database_now() + 2 * self._lease_seconds)
-        abandoned = or_(jobs.c.state == "accepted", (jobs.c.state == "running") & over) & jobs.c.id.not_in(mine)
+        abandoned = or_(
+            jobs.c.state == JobState.ACCEPTED, (jobs.c.state == JobState.RUNNING) & over
+        ) & jobs.c.id.not_in(mine)
         with self._database.begin() as connection:
             waiting = select(jobs.c.tenant, func.min(jobs.c.created_at)).where(abandoned).group_by(jobs.c.tenant)
             tenants = [(held.get(name, 0), since, name) for name, since in connection.execute(waiting)]
             for _, _, tenant in sorted(each for each in tenants if each[2] not in full):
-                oldest = select(jobs).where(abandoned, jobs.c.tenant == tenant).order_by(jobs.c.created_at).limit(1)
+                oldest = (
+                    select(jobs.c.id, jobs.c.attempt)
+                    .where(abandoned, jobs.c.tenant == tenant)
+                    .order_by(jobs.c.created_at)
+                    .limit(1)
+                )
                 found = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
                 if found is not None:
                     lease = database_now() + self._lease_seconds
                     taken = update(jobs).where(jobs.c.id == found.id)
-                    connection.execute(taken.values(state="running", attempt=found.attempt + 1, lease_until=lease))
-                    return connection.execute(select(jobs).where(jobs.c.id == found.id)).one()
+                    connection.execute(
+                        taken.values(state=JobState.RUNNING, attempt=found.attempt + 1, lease_until=lease)
+                    )
+                    return _job(connection.execute(select(*_COLUMNS).where(jobs.c.id == found.id)).one())
         return None
 
     # -- looking up ---------------------------------------------------------------------------------------------
@@ -170,17 +224,20 @@ class JobRows:
         with self._database.begin() as connection:
             connection.execute(update(jobs).where(own).values(cancel_requested=True))
 
-    def find(self, job_id: str, tenant: str) -> JobRow | None:
+    def find(self, job_id: str, tenant: str) -> Job | None:
         """The tenant's own job, or None: another tenant's job does not exist for it."""
         if not job_id.isprintable():  # PostgreSQL takes no NUL, not even to look for it
             return None
         with reading(self._database).connect() as connection:
-            return connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).one_or_none()
+            found = connection.execute(
+                select(*_COLUMNS).where(jobs.c.id == job_id, jobs.c.tenant == tenant)
+            ).one_or_none()
+        return None if found is None else _job(found)
 
-    def history(self, tenant: str, limit: int, before: float | None) -> list[JobRow]:
+    def history(self, tenant: str, limit: int, before: float | None) -> list[Job]:
         """The tenant's jobs, newest first."""
-        query = select(jobs).where(jobs.c.tenant == tenant)
+        query = select(*_COLUMNS).where(jobs.c.tenant == tenant)
         if before is not None:
             query = query.where(jobs.c.created_at < before)
         with reading(self._database).connect() as connection:
-            return list(connection.execute(query.order_by(jobs.c.created_at.desc()).limit(limit)))
+            return [_job(row) for row in connection.execute(query.order_by(jobs.c.created_at.desc()).limit(limit))]

@@ -10,9 +10,6 @@ import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Row
 
 from gateway.exchange import StoredImage
 from gateway.store.blobs import Blobs, BlobsUnavailable
@@ -32,9 +29,6 @@ MANIFEST_SUFFIX = ".c2pa"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 log = logging.getLogger("fluxgate.pictures")
-
-Named = StoredImage | Row[Any]
-"""What names a picture: `content_id`, `media_type`, `manifest_sha256`."""
 
 
 class Pictures:
@@ -77,15 +71,15 @@ class Pictures:
         finally:
             self._blobs.remove(name)
 
-    def file(self, job_id: str, image: Named) -> bytes:
+    def file(self, job_id: str, image: StoredImage) -> bytes:
         """The file, byte for byte as signed. Raises `BlobMissing` or `BlobsUnavailable`."""
         return self._blobs.read(_file(job_id, image.content_id, image.manifest_sha256, image.media_type))
 
-    def manifest(self, image: Row[Any]) -> bytes:
+    def manifest(self, job_id: str, image: StoredImage) -> bytes:
         """The C2PA manifest store alone, which has the digest it is named by. Raises `BlobMissing`,
         `BlobsUnavailable`."""
         if image.manifest_sha256 is None:  # from before manifests were named by their content
-            return self._blobs.read(f"manifests/{image.job_id}-{image.content_id}.c2pa")
+            return self._blobs.read(f"manifests/{job_id}-{image.content_id}.c2pa")
         store = self._blobs.read(_manifest(image.manifest_sha256))
         if sha256(store) != image.manifest_sha256:
             raise BlobsUnavailable("a stored manifest is not the one that was recorded")

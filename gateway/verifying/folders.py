@@ -17,8 +17,8 @@ from gateway.signing.revocations import timestamp_anchors_pem
 from gateway.signing.signers import organisations
 from gateway.store.blobs import Blobs
 from gateway.store.data_folder import open_data_folder
+from gateway.store.looks import Looks
 from gateway.store.pictures import Pictures
-from gateway.verifying.looks import Looks
 from gateway.verifying.records import StoredRecords
 from gateway.verifying.verifier import Verifier, to_dict
 from provenance.credentials.reading import ManifestReader

@@ -47,7 +47,7 @@ def take_over(house: House) -> None:
     """Looks for abandoned jobs when every lease has run out."""
     with sqlite3.connect(house.database) as elsewhere:
         elsewhere.execute("update jobs set lease_until = 0 where lease_until is not null")
-    house.run(house.app.state.desk.jobs._recover())
+    house.run(house.app.state.jobs._recover())
 
 
 def test_a_worker_that_lost_its_lease_records_nothing_and_overwrites_nothing(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_worker_that_lost_its_lease_records_nothing_and_overwrites_nothing(tmp
         answer = Native().wait(quick, prediction)
         assert answer.outcome == "delivered"
         LET_GO.set()
-        wait_until(lambda: slow.app.state.desk.jobs.in_work == 0, 10)
+        wait_until(lambda: slow.app.state.jobs.in_work == 0, 10)
         entries = independent.check_whole_log(quick.database, quick.vkey)
         (entry,) = (each for each in entries if each["request_id"] == prediction)
         again = quick.send("GET", answer.body["outputs"][0], key=None)
@@ -79,8 +79,8 @@ def test_a_worker_that_lost_its_lease_stops_drawing_at_the_next_renewal(tmp_path
         wait_until(lambda: working(house), 5)
         with sqlite3.connect(house.database) as elsewhere:
             elsewhere.execute("update jobs set attempt = attempt + 1 where id = ?", (prediction,))
-        house.run(house.app.state.desk.jobs._renew())
-        wait_until(lambda: house.app.state.desk.jobs.in_work == 0, 5)
+        house.run(house.app.state.jobs._renew())
+        wait_until(lambda: house.app.state.jobs.in_work == 0, 5)
         assert job(house, prediction)["state"] == "running", "it belongs to the other worker now"
         assert not [e for e in house.rows("select request_id from log_entries") if e["request_id"] == prediction]
 
@@ -90,7 +90,7 @@ def test_a_gateway_that_stops_hands_over_and_a_request_that_does_not_open_fails_
         SWITCHES["switched_flux"] = "hangs"
         sound, broken = (first.send("POST", "/api/v1/model/generateImage", json=BODY).json()["id"] for _ in range(2))
         wait_until(lambda: working(first), 5)
-        first.run(first.app.state.desk.jobs.close(grace_seconds=0.1))
+        first.run(first.app.state.jobs.close(grace_seconds=0.1))
         assert {job(first, each)["state"] for each in (sound, broken)} == {"accepted"}
         assert not first.rows("select * from log_entries")
         refused = first.send("POST", "/api/v1/model/generateImage", json=BODY)
@@ -121,7 +121,7 @@ def test_what_a_killed_worker_stored_is_swept_by_its_successor(tmp_path: Path) -
         for file, content in ((left, b"sealed, and never recorded"), (manifest, b"its manifest")):
             file.parent.mkdir(parents=True)
             file.write_bytes(content)
-        first.run(first.app.state.desk.jobs.close(grace_seconds=0.1))
+        first.run(first.app.state.jobs.close(grace_seconds=0.1))
         key = first.key
     with opened(tmp_path / "data") as second:
         second.key = key

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, MetaData, Table
 
 from gateway.store import database
 from gateway.store.blobs import Blobs
+from gateway.store.looks import Looks
 from gateway.store.pictures import Pictures
-from gateway.verifying.looks import Looks
 from moderation.known_pictures.pdq import pdq
 from provenance.looks.landmarks import landmarks
 from provenance.marks.watermarkers import Pixels

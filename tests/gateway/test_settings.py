@@ -63,7 +63,9 @@ def test_variables_are_read_as_their_fields_want_them(
     assert getattr(load_settings(tmp_path, environ={f"FLUXGATE_{variable}": text}), field) == value
 
 
-@pytest.mark.parametrize("text", ['nonsense = "1"', 'Host = "1"', '[limits]\nnonsense = "1"', 'database_url_file = "x"'])
+@pytest.mark.parametrize(
+    "text", ['nonsense = "1"', 'Host = "1"', '[limits]\nnonsense = "1"', 'database_url_file = "x"']
+)
 def test_an_unknown_name_in_the_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match=r"^these settings cannot be used: .*: Extra inputs .*fluxgate\.toml"):
         load_settings(written(tmp_path, text), environ={})

@@ -153,7 +153,7 @@ def recovered(house: House) -> None:
     """What another gateway does when the leases of this one have run out."""
     with house.folder.database.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET lease_until = 0 WHERE lease_until IS NOT NULL")
-    house.run(house.app.state.desk.jobs._recover())
+    house.run(house.app.state.jobs._recover())
 
 
 # case S15: after ledger_unavailable and refund the job is delivered
@@ -162,7 +162,7 @@ def test_a_picture_is_not_delivered_while_the_ledger_is_full_and_paid_when_it_is
     body = {"prompt": HARMLESS, "width": 256, "height": 256, "steps": 1}
     with full_ledger(house):
         prediction = house.send("POST", "/api/v1/model/generateImage", json=body).json()["id"]
-        wait_until(lambda: house.app.state.desk.jobs.in_work == 0, 20)
+        wait_until(lambda: house.app.state.jobs.in_work == 0, 20)
         (job,) = house.rows("select * from jobs where id = ?", prediction)
         assert job["state"] == "running", "not recorded, so not over: it is taken up again when its lease has run out"
         assert house.written()[1] == before[1]

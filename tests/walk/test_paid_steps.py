@@ -34,7 +34,7 @@ def job(house: House, job_id: str) -> dict[str, Any]:
 
 
 def in_work(house: House) -> int:
-    return int(house.app.state.desk.jobs.in_work)
+    return int(house.app.state.jobs.in_work)
 
 
 # case S8
@@ -44,7 +44,7 @@ def test_the_steps_drawn_before_a_cancel_are_paid_and_no_more(slow_house: House,
     body = {"prompt": HARMLESS, "width": SIZE, "height": SIZE, "steps": STEPS}
     prediction = house.send("POST", "/api/v1/model/generateImage", json=body).json()["id"]
     assert before - house.left() == cost_of(STEPS), "held while it is in work"
-    wait_until(lambda: house.app.state.desk.jobs.steps_done_here(prediction) >= after, 30)
+    wait_until(lambda: house.app.state.jobs.steps_done_here(prediction) >= after, 30)
     house.send("POST", f"/api/v1/model/prediction/{prediction}/cancel")
     answer = Native().wait(house, prediction)
     assert (answer.outcome, answer.code) == ("failed", "cancelled")
@@ -59,7 +59,7 @@ def test_a_cancel_that_comes_after_the_last_step_is_paid_in_full(slow_house: Hou
     with switched(switched_eyes="hangs"):
         body = {"prompt": HARMLESS, "width": SIZE, "height": SIZE, "steps": 2}
         prediction = house.send("POST", "/api/v1/model/generateImage", json=body).json()["id"]
-        wait_until(lambda: house.app.state.desk.jobs.steps_done_here(prediction) == 2, 30)
+        wait_until(lambda: house.app.state.jobs.steps_done_here(prediction) == 2, 30)
         house.send("POST", f"/api/v1/model/prediction/{prediction}/cancel")
     assert Native().wait(house, prediction).outcome == "delivered"
     assert before - house.left() == cost_of(2)

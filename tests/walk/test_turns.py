@@ -32,7 +32,7 @@ def drawn(house: House, number: int) -> list[str]:
     """Lets the engine go, and tells whose images it drew, in order; seeds below 1,000 are the flood's."""
     SWITCHES.clear()
     LET_GO.set()
-    wait_until(lambda: house.app.state.desk.jobs.in_work == 0, 60)
+    wait_until(lambda: house.app.state.jobs.in_work == 0, 60)
     LET_GO.clear()
     assert len(DRAWN) == number
     return ["flood" if seed < 1000 else "other" for seed in DRAWN]
@@ -65,7 +65,7 @@ def test_after_a_restart_too(tmp_path: Path, parts_path: str) -> None:
         SWITCHES["switched_flux"] = "hangs"
         assert [ask(first, first.key, seed).status_code for seed in range(12)] == [200] * 12
         assert [ask(first, other, 1000 + number).status_code for number in range(3)] == [200] * 3
-        first.run(first.app.state.desk.jobs.close(grace_seconds=0.1))
+        first.run(first.app.state.jobs.close(grace_seconds=0.1))
         assert {row["state"] for row in first.rows("select state from jobs")} == {"accepted"}
         charges = first.rows("select charged from jobs where charged is not null")
         assert charges == [], "what is not over is neither paid nor given back"

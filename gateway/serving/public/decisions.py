@@ -8,11 +8,11 @@ import jinja2
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from gateway.addresses import public_base
 from gateway.auth.identity import Scope
 from gateway.desk import Desk
 from gateway.errors import BadRequest, NotFound
-from gateway.intake.admission import keyed, public
+from gateway.house import House
+from gateway.intake.admission import called, caller, keyed, public
 from gateway.serving.api_page import PAGE_HEADERS
 from gateway.store.decisions import Decided
 from gateway.wording import LANGUAGES, Wording, known, wording
@@ -22,15 +22,15 @@ _LANGUAGE = Query(description="`en`, `de`, `fr`, `es` or `it`; without it, `Acce
 _NOT_KEPT = {"Cache-Control": "private, no-store"}
 
 
-def add_decision_routes(router: APIRouter, desk: Desk) -> None:
+def add_decision_routes(router: APIRouter, desk: Desk, house: House) -> None:
     """Reasons and receipts by key, the page and its receipt by link."""
-    decisions = desk.house.decisions
+    decisions = house.decisions
 
     @router.get("/v1/decisions/{decision}/reasons", tags=["decisions"], summary="A statement of reasons")
     @keyed(Scope.AUDIT)
     async def reasons(request: Request, decision: str, language: Annotated[str | None, _LANGUAGE] = None) -> Response:
-        who = await desk.identify(request, Scope.AUDIT)
-        found = await desk.house.database_calls(decisions.find, decision, who.tenant)
+        who = caller(request)
+        found = await house.database_calls(decisions.find, decision, who.tenant)
         if found is None:
             raise NotFound("decision")
         words = _words(desk, request, language, found)
@@ -43,7 +43,7 @@ def add_decision_routes(router: APIRouter, desk: Desk) -> None:
         request_id: str,
         form: Annotated[Literal["json", "tlog-proof"], Query(description="`tlog-proof`: as C2SP writes it")] = "json",
     ) -> Response:
-        who = await desk.identify(request, Scope.AUDIT)
+        who = caller(request)
         found = await desk.receipt(who, request_id)
         if form == "tlog-proof":
             return Response(found.tlog_proof(), media_type="text/plain; charset=utf-8")
@@ -60,8 +60,9 @@ def add_decision_routes(router: APIRouter, desk: Desk) -> None:
         found = decisions.find(f"dec_{decision}") if decisions.opens(f"dec_{decision}", sig) else None
         words = _words(desk, request, language, found)
         others = [(each, wording(each).language) for each in LANGUAGES if each != words.code]
-        base = public_base(request, desk.house.settings)
-        shown = _TEMPLATE.render(words=words, others=others, base=base, **_shown(desk, words, found, sig))
+        shown = _TEMPLATE.render(
+            words=words, others=others, base=called(request).base, **_shown(house, words, found, sig)
+        )
         headers = PAGE_HEADERS | _NOT_KEPT | {"Content-Language": words.code, "Vary": "Accept-Language"}
         return HTMLResponse(shown, 200 if found else 404, headers)
 
@@ -83,10 +84,10 @@ _TEMPLATE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined
 def _words(desk: Desk, request: Request, asked: str | None, found: Decided | None) -> Wording:
     if asked and known(asked) is None:
         raise BadRequest("language", "is no language of decisions here", f"Use one of {', '.join(LANGUAGES)}")
-    return wording(desk.telling.language(request, asked or (found.statement.language if found else "")))
+    return wording(desk.telling.language(called(request), asked or (found.statement.language if found else "")))
 
 
-def _shown(desk: Desk, words: Wording, found: Decided | None, sig: str) -> dict[str, Any]:
+def _shown(house: House, words: Wording, found: Decided | None, sig: str) -> dict[str, Any]:
     if found is None:
         return {"stated": None}
     stated = words.translated(found.statement)
@@ -94,7 +95,7 @@ def _shown(desk: Desk, words: Wording, found: Decided | None, sig: str) -> dict[
         "stated": stated,
         "summary": words.whom_to_ask(stated),
         "stage": words.stages.get(stated.stage, stated.stage),
-        "provider": desk.house.settings.provider,
+        "provider": house.settings.provider,
         "at": datetime.fromtimestamp(found.at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "here": f"/d/{stated.decision.removeprefix('dec_')}",
         "sig": sig,

@@ -1,11 +1,11 @@
 """Routes that belong to no dialect: signed files, the free verifier, reasons, the log's own files, health, metrics."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 import orjson
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import select
 
 from gateway import telemetry
 from gateway.desk import Desk
@@ -20,9 +20,7 @@ from gateway.serving.public.decisions import add_decision_routes
 from gateway.serving.readiness import Readiness
 from gateway.signing.signers import describe_certificate, describe_timestamps
 from gateway.stations.labelling import describe_labels
-from gateway.store.database import reading
 from gateway.store.pictures import EXTENSIONS, MANIFEST_SUFFIX
-from gateway.store.schema import images
 from gateway.version import SYSTEM, SYSTEM_VERSION
 from gateway.wiring import describe_gaps
 
@@ -39,6 +37,11 @@ class Public:
     unusable = 422
     error: ClassVar = PROBLEM
     answers = ANSWERS
+
+    def __init__(self, house: House, in_work: Callable[[], int]) -> None:
+        """`in_work`: how many images this process works on."""
+        self._house = house
+        self._in_work = in_work
 
     def problem(self, problem: Problem, request: Request) -> Response:
         """`application/problem+json`."""
@@ -64,7 +67,7 @@ class Public:
 
     def router(self, desk: Desk) -> APIRouter:
         """All of them."""
-        house = desk.house
+        house, in_work = self._house, self._in_work
         router = APIRouter(route_class=speaking(self))
         readiness = Readiness(house)
 
@@ -72,29 +75,26 @@ class Public:
         @public()
         def picture(name: str, expires: str, signature: str) -> Response:
             house.links.check(f"/files/images/{name}", expires, signature)
-            with reading(house.database).connect() as connection:
-                row = connection.execute(select(images).where(images.c.content_id == name.split(".")[0])).one_or_none()
-            if row is None or row.held:
+            found = house.images.by_content_id(name.split(".")[0], delivered=True)
+            if found is None:
                 raise NotFound("picture")
-            data = house.pictures.file(row.job_id, row)
+            image = found.image
             headers = {
                 "X-AI-Generated": "true",
-                "X-AI-Content-Id": row.content_id,
-                "Content-Disposition": f'inline; filename="{row.content_id}.{EXTENSIONS[row.media_type]}"',
+                "X-AI-Content-Id": image.content_id,
+                "Content-Disposition": f'inline; filename="{image.content_id}.{EXTENSIONS[image.media_type]}"',
             }
-            return Response(data, media_type=row.media_type, headers=_FILE_HEADERS | headers)
+            data = house.pictures.file(found.job_id, image)
+            return Response(data, media_type=image.media_type, headers=_FILE_HEADERS | headers)
 
         @router.get("/files/manifests/{name}", tags=["files"], summary="A picture's manifest store, for everyone")
         @public()
         def manifest(name: str) -> Response:
-            content_id = name.removesuffix(MANIFEST_SUFFIX)
-            if not content_id.isprintable():
+            found = house.images.by_content_id(name.removesuffix(MANIFEST_SUFFIX), delivered=True)
+            if found is None:
                 raise NotFound("manifest")
-            with reading(house.database).connect() as connection:
-                row = connection.execute(select(images).where(images.c.content_id == content_id)).one_or_none()
-            if row is None or row.held:
-                raise NotFound("manifest")
-            return Response(house.pictures.manifest(row), media_type="application/c2pa", headers=_FILE_HEADERS)
+            store = house.pictures.manifest(found.job_id, found.image)
+            return Response(store, media_type="application/c2pa", headers=_FILE_HEADERS)
 
         @router.get("/files/uploads/{upload_id}", tags=["files"], summary="A picture that was sent in")
         @public()
@@ -134,7 +134,7 @@ class Public:
                 raise NotFound("pair of log sizes") from failure
             return _json({"old": old, "new": new, "proof": [step.hex() for step in proof]})
 
-        add_decision_routes(router, desk)
+        add_decision_routes(router, desk, house)
 
         @router.get("/health/live", tags=["health"], summary="The process answers")
         @public()
@@ -170,14 +170,14 @@ class Public:
                     "timestamps": describe_timestamps(house.signer.authority),
                     "certificate": describe_certificate(house.signer),
                     "limits_degraded": house.limits.degraded,
-                    "jobs_in_work": desk.jobs.in_work,
+                    "jobs_in_work": in_work(),
                 }
             )
 
         @router.get("/metrics", tags=["health"], summary="Prometheus metrics")
         @public()
         def metrics() -> Response:
-            telemetry.IN_WORK.set(desk.jobs.in_work)
+            telemetry.IN_WORK.set(in_work())
             telemetry.QUEUE_DEPTH.set(house.dispatcher.depth)
             telemetry.LIMITS_DEGRADED.set(house.limits.degraded)
             telemetry.LOG_SIZE.set(house.ledger.size)
