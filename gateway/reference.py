@@ -52,7 +52,8 @@ def reference() -> str:
 
 _SETTINGS: Final = """Write settings into `DATA_DIR/fluxgate.toml`, or set the environment variable. A variable wins
 over the file, and an option of a command wins over both. Names with a dot belong to a table: `[limits]`. In a variable,
-write lists and tables as JSON."""
+write lists and tables as JSON. To keep a secret out of the environment, add `_FILE` to the variable's name and give it
+the name of a file that holds the value: `FLUXGATE_DATABASE_URL_FILE=/run/secrets/database_url`."""
 
 
 def settings(model: type[BaseModel] = Settings) -> str:

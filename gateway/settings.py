@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.sources import PREFIX, SettingsError, read_sources
+from gateway.sources import PREFIX, read_sources
+from gateway.sources import SettingsError as SettingsError
 from provenance.claims import LabelProfile, LabelStyle
 
 DATA_DIR_VARIABLE = "FLUXGATE_DATA_DIR"
@@ -239,10 +240,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what is given: `load_settings` reads the sources, `Settings(...)` is a plain value."""
         return (init_settings,)
