@@ -21,7 +21,7 @@ from types import MappingProxyType
 from gateway import telemetry
 from gateway.addresses import Call
 from gateway.auth.end_users import checked_end_user
-from gateway.auth.identity import NotAuthenticated, NotPermitted, Principal, Scope, sends_a_key
+from gateway.auth.identity import MissingKey, NotPermitted, Principal, Scope, WrongKeyFormat, sends_a_key
 from gateway.errors import BadRequest, NotFound
 from gateway.exchange import Delivered, Failed, Held, ImageRequest, Outcome, Refused, StoredImage
 from gateway.house import House
@@ -92,7 +92,7 @@ class Desk:
             if who is not None:
                 break
         else:
-            raise NotAuthenticated("wrong_key_format" if sends_a_key(headers) else "missing_key")
+            raise WrongKeyFormat if sends_a_key(headers) else MissingKey
         if not who.may(scope):
             raise NotPermitted(scope)
         try:

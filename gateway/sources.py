@@ -13,13 +13,15 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, TomlConfigSettingsSource
 from pydantic_settings.sources.types import EnvNoneType
 
+from gateway.errors import GatewayError
+
 PREFIX: Final = "FLUXGATE_"
 _SUFFIX: Final = "_file"
 _NESTING: Final = "__"
 _MOST_BYTES: Final = 65_536
 
 
-class SettingsError(Exception):
+class SettingsError(GatewayError):
     """A setting is unknown or out of range; the message names source, field and remedy."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from gateway.errors import GatewayError
 from policies.findings import UNANSWERED, Stage
 from policies.policy import Policy
 from policies.taxonomy import load_taxonomy
@@ -76,6 +77,16 @@ class Statement:
         values = orjson.loads(text)
         reasons = tuple(map(_stated, values.pop("reasons")))
         return Statement(**{**values, "categories": tuple(values["categories"]), "reasons": reasons})
+
+
+class UploadRefused(GatewayError):
+    """The policy refused an image sent in; `statement` says why."""
+
+    code = "moderation_blocked"
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__(statement.decision)
+        self.statement = statement
 
 
 def _stated(reason: dict[str, Any]) -> StatedReason:

@@ -1,8 +1,12 @@
 """What moderation cannot do. A verdict is never an exception; these say that a part was not built or did not answer."""
 
+from typing import ClassVar
+
 
 class ModerationError(Exception):
-    """Everything the moderation package raises on its own account."""
+    """Base of everything this package raises on purpose. `code`: stable, for whoever tells it to a caller."""
+
+    code: ClassVar[str] = "internal_error"
 
 
 class PartUnusable(ModerationError):

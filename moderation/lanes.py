@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Generic, TypeVar
 
-from moderation.errors import ClassifierFailed
+from moderation.errors import ClassifierFailed, ModerationError
 
 Answer = TypeVar("Answer")
 
@@ -19,7 +19,7 @@ CALLS_AT_ONCE = 4
 """Places per owner. A pool of 4 threads per classifier cannot be exhausted by hung ones."""
 
 
-class LaneBusy(Exception):
+class LaneBusy(ModerationError):
     """Every place of this owner is held by a call that has outlived its deadline."""
 
 

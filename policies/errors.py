@@ -1,5 +1,7 @@
 """What goes wrong with a policy: always a file, a field in it, and what to do about it."""
 
+from typing import ClassVar
+
 
 class PolicyError(Exception):
     """A policy, or data shipped with it, cannot be used. The process does not start (rule 4).
@@ -7,6 +9,8 @@ class PolicyError(Exception):
     `file`: as the operator named it. `field`: dotted path inside the file, empty if the whole file is meant.
     `remedy`: one sentence that says what to change.
     """
+
+    code: ClassVar[str] = "internal_error"
 
     def __init__(self, file: str, field: str, problem: str, remedy: str) -> None:
         self.file = file

@@ -13,8 +13,9 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.auth.identity import KEY_HEADERS, NotAuthenticated, Principal
+from gateway.auth.identity import KEY_HEADERS, ExpiredKey, NotAuthenticated, Principal, RevokedKey
 from gateway.auth.key_store import PREFIX, KeyRecord, KeyRefused, KeyStore, StoredKey, split_key
+from gateway.errors import GatewayError
 
 __all__ = ["ApiKeys", "IdentityUnavailable", "KeyRecord", "KeyRefused", "KeyStore", "UnknownKey"]
 
@@ -25,7 +26,7 @@ _FORCED_SPACING_SECONDS = 0.1
 _FORCED_WAIT_SECONDS = 2.0
 
 
-class IdentityUnavailable(Exception):
+class IdentityUnavailable(GatewayError):
     """The key store has not answered for too long: nobody is let in on old knowledge. Not the caller's fault."""
 
     code = "identity_unavailable"
@@ -36,9 +37,6 @@ class IdentityUnavailable(Exception):
 
 class UnknownKey(NotAuthenticated):
     """Well-formed, but of an id this process has not read yet: the store may know it already."""
-
-    def __init__(self) -> None:
-        super().__init__("invalid_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +96,19 @@ class ApiKeys:
             raise IdentityUnavailable
         parts = split_key(key)
         if parts is None:
-            raise NotAuthenticated("invalid_key")
+            raise NotAuthenticated
         known = self._keys.get(parts[0])
         # An unknown id costs the same work as a known one.
         right = hmac.compare_digest(self._store.digest(parts[1]), self._nobody if known is None else known.digest)
         if known is None:
             raise UnknownKey
         if not right:
-            raise NotAuthenticated("invalid_key")
+            raise NotAuthenticated
         if known.revoked:
-            raise NotAuthenticated("revoked_key")
+            raise RevokedKey
         principal = known.principal
         if principal.expires_at is not None and principal.expires_at <= now:
-            raise NotAuthenticated("expired_key")
+            raise ExpiredKey
         return principal
 
     async def identify_fresh(self, headers: Mapping[str, str], now: datetime) -> Principal | None:

@@ -2,27 +2,25 @@
 
 import unicodedata
 
+from gateway.errors import BadRequest
+
 MAX_CHARACTERS = 256
 # Control characters, lone surrogates, line and paragraph separators.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-class BadEndUser(Exception):
+class BadEndUser(BadRequest):
     """The pseudonym cannot be used. `field` is what the caller named it; the message never quotes it."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def checked_end_user(value: str, field: str = "safety_identifier") -> str:
     """The pseudonym unchanged: 1 to 256 characters without control characters. Raises `BadEndUser` otherwise."""
     if not value.strip():
-        raise BadEndUser(field, "is empty: leave it out, or send a stable pseudonym")
+        raise BadEndUser(field, "is empty", "Leave it out, or send a stable pseudonym")
     if len(value) > MAX_CHARACTERS:
-        raise BadEndUser(field, f"is longer than {MAX_CHARACTERS} characters: send a hash of your user's id")
+        raise BadEndUser(field, f"is longer than {MAX_CHARACTERS} characters", "Send a hash of your user's id")
     if any(unicodedata.category(character) in _REFUSED_CATEGORIES for character in value):
-        raise BadEndUser(field, "holds control characters: send letters, digits and punctuation only")
+        raise BadEndUser(field, "contains control characters", "Send letters, digits and punctuation only")
     return value
 
 

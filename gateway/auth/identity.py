@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
+from gateway.errors import GatewayError
+
 
 class Assurance(IntEnum):
     """How well a tenant is known. Policies may ask for a level; no request can claim one."""
@@ -46,16 +48,43 @@ class Principal:
         return scope in self.scopes or (scope is Scope.AUDIT and Scope.GENERATE in self.scopes)
 
 
-class NotAuthenticated(Exception):
-    """The credentials name nobody. `code`: missing_key, wrong_key_format, invalid_key, expired_key or revoked_key."""
+class NotAuthenticated(GatewayError):
+    """The credentials name nobody. This class itself: a key of the right form that is unknown or wrong."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    code = "invalid_key"
+
+    def __init__(self) -> None:
+        super().__init__(self.code)
 
 
-class NotPermitted(Exception):
+class MissingKey(NotAuthenticated):
+    """No credential was sent."""
+
+    code = "missing_key"
+
+
+class WrongKeyFormat(NotAuthenticated):
+    """A credential was sent that is of no kind known here."""
+
+    code = "wrong_key_format"
+
+
+class ExpiredKey(NotAuthenticated):
+    """The key is past its time."""
+
+    code = "expired_key"
+
+
+class RevokedKey(NotAuthenticated):
+    """The operator revoked the key."""
+
+    code = "revoked_key"
+
+
+class NotPermitted(GatewayError):
     """A known caller without the scope this route asks for."""
+
+    code = "missing_scope"
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope.value)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine as Database
 
 from gateway.auth.identity import Assurance, Scope
+from gateway.errors import GatewayError
 from gateway.store.keys import KeyRow, KeyTable
 
 PREFIX = "fg"
@@ -26,7 +27,7 @@ TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What the name of a tenant looks like."""
 
 
-class KeyRefused(Exception):
+class KeyRefused(GatewayError):
     """A key cannot be made or changed as asked. `field` names the input; the message says what to do."""
 
     def __init__(self, field: str, message: str) -> None:

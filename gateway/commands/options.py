@@ -22,14 +22,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 def operator_errors() -> tuple[type[Exception], ...]:
     """What an operator can mend, with words that say how. Imported late: most commands start without these packages."""
     from gateway.errors import GatewayError
-    from gateway.parts import BootError
-    from gateway.serving.server import PortTaken
-    from gateway.settings import SettingsError
     from inference.errors import InferenceError
     from policies.errors import PolicyError
     from provenance.errors import ProvenanceError
 
-    return (BootError, GatewayError, InferenceError, PolicyError, PortTaken, ProvenanceError, SettingsError)
+    return (GatewayError, InferenceError, PolicyError, ProvenanceError)
 
 
 def existing(data_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import gateway
+from gateway.errors import GatewayError
 
 _START_SECONDS = 180
 _STOP_SECONDS = 40
@@ -17,7 +18,7 @@ _PACKAGES = str(Path(gateway.__file__).resolve().parents[1])
 _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gateway.cli import main; main()"
 
 
-class ServerDidNotStart(Exception):
+class ServerDidNotStart(GatewayError):
     """The server ended, or said nothing, before it answered; its log tells why."""
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
+from gateway.errors import GatewayError
+
 WINDOW_SECONDS = 60
 DAY_SECONDS = 86_400
 KEY_LIMIT = "key"
@@ -117,7 +119,7 @@ class RateState(NamedTuple):
     retry_after_seconds: int | None = None
 
 
-class LimitReached(Exception):
+class LimitReached(GatewayError):
     """A limit says no. `limit_name`: key, tenant, polls or image-budget. `state` makes the `headers` of the refusal."""
 
     def __init__(self, retry_after_seconds: int | None, limit_name: str, state: RateState) -> None:
@@ -131,6 +133,8 @@ class LimitReached(Exception):
 class RateLimited(LimitReached):
     """Too many requests or polls in a minute, of one key or of one tenant."""
 
+    code = "rate_limited"
+
 
 class BudgetExhausted(LimitReached):
     """The tenant's megapixel-steps of this UTC day do not suffice.
@@ -138,6 +142,8 @@ class BudgetExhausted(LimitReached):
     `retry_after_seconds` is None for an order larger than a whole day's budget: it has to become smaller.
     """
 
+    code = "budget_exhausted"
 
-class SharedCountGone(Exception):
+
+class SharedCountGone(GatewayError):
     """Redis did not answer in time, or not sensibly. Caught by `Limits`, which then counts for itself."""

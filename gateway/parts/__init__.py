@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gateway.errors import GatewayError
 from gateway.parts import torchvision_ops
 
 
-class BootError(Exception):
+class BootError(GatewayError):
     """The process must not start; the message says what to change."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.errors import GatewayError
 from gateway.limits import counted_address
 from gateway.settings import IntakeOptions
 
@@ -25,7 +26,7 @@ _PAUSE_SECONDS: Final = 0.02
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class _Refused(Exception):
+class _Refused(GatewayError):
     """Raised in a callback of the parser: the connection is answered with `status`, and ends."""
 
     def __init__(self, status: int) -> None:

@@ -26,6 +26,7 @@ from typing import Final
 import numpy as np
 from sqlalchemy import update
 
+from gateway.errors import GatewayError
 from gateway.house import House
 from gateway.store.schema import key_changes
 from policies.findings import UNANSWERED, Stage
@@ -40,7 +41,7 @@ PATIENCE_SECONDS: Final = 3.0
 _SLOW: Final = {"classifiers": (5.0, 15.0)}  # seconds fresh, seconds of patience: a busy machine is not a broken one
 
 
-class NotAnswering(Exception):
+class NotAnswering(GatewayError):
     """A part does not do what a request needs of it."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.errors import GatewayError
 from gateway.serving.app import build_app
 from gateway.serving.connections import OpenConnections, bounded_protocol, proxy_networks
 from gateway.settings import Settings
@@ -17,7 +18,7 @@ from gateway.store.data_folder import open_data_folder
 from gateway.wiring import wire
 
 
-class PortTaken(Exception):
+class PortTaken(GatewayError):
     """Somebody else listens there."""
 
 

@@ -8,7 +8,7 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from provenance.errors import ProvenanceError
+from gateway.errors import GatewayError
 from provenance.log.entries import Entry, EntryKind, read_leaf
 from provenance.log.ledger import Ledger
 from provenance.log.receipts import Receipt, verify_receipt
@@ -16,7 +16,7 @@ from provenance.log.receipts import Receipt, verify_receipt
 RECEIPT = "receipt.json"
 
 
-class ReportChanged(ProvenanceError):
+class ReportChanged(GatewayError):
     """A report is not the one that was signed. The message names the file and what is wrong with it."""
 
 

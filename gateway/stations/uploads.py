@@ -18,9 +18,9 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.identity import Principal
-from gateway.errors import BadRequest, NotFound, ScreeningUnanswered, UploadRefused
+from gateway.errors import BadRequest, NotFound, ScreeningUnanswered
 from gateway.exchange import ImageRequest
-from gateway.statements import Statement, only_unanswered, state
+from gateway.statements import Statement, UploadRefused, only_unanswered, state
 from gateway.stations.credentials import CredentialReport, Credentials
 from gateway.stations.rulebook import Rulebook
 from gateway.stations.screening import Screening

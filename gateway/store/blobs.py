@@ -14,17 +14,24 @@ from typing import TypeVar
 
 import fsspec
 
+from gateway.errors import GatewayError
+
 Answer = TypeVar("Answer")
 
 _NAME = re.compile(r"[a-z]+/[A-Za-z0-9_-]+(\.[a-z0-9]+)*")
 
 
-class BlobsUnavailable(Exception):
+class BlobsUnavailable(GatewayError):
     """The blob store cannot be read or written (full disk, lost bucket)."""
 
+    code = "storage_unavailable"
 
-class BlobMissing(Exception):
+
+class BlobMissing(GatewayError):
     """No blob of that name."""
+
+    code = "not_found"
+    what = "file"
 
 
 class Blobs:

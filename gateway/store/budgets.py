@@ -7,6 +7,7 @@ the two loses nothing: whoever takes the job over ends it, and settles it, once.
 from sqlalchemy import Connection, bindparam, case, func, literal, select, update
 from sqlalchemy import Engine as Database
 
+from gateway.errors import GatewayError
 from gateway.store.database import insert_or_ignore, reading
 from gateway.store.schema import budgets, jobs
 
@@ -31,7 +32,7 @@ _SETTLE = (
 )
 
 
-class BudgetSpent(Exception):
+class BudgetSpent(GatewayError):
     """The day's budget does not suffice. `used`: thousandths of megapixel-steps spent so far."""
 
     def __init__(self, used: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy import Engine as Database
 
+from gateway.errors import GatewayError
 from gateway.store.budgets import BudgetSpent, spend
 from gateway.store.clock import database_now
 from gateway.store.database import reading
@@ -66,7 +67,7 @@ def _job(row: Row[Any]) -> Job:
     return Job(**values | {"state": JobState(values["state"])})
 
 
-class KeyReused(Exception):
+class KeyReused(GatewayError):
     """The idempotency key came with another body before."""
 
 

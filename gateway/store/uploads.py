@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Engine as Database
 from sqlalchemy import delete, func, insert, select
 
+from gateway.errors import GatewayError
 from gateway.store.database import reading
 from gateway.store.schema import uploads
 
 
-class QuotaReached(Exception):
+class QuotaReached(GatewayError):
     """The tenant would have more bytes kept than it may."""
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, features
 
 from provenance.claims import Operation, VisibleLabel
+from provenance.errors import ProvenanceError
 from provenance.marks.watermarkers import Pixels
 
 TEXT_HEIGHT: Final = 0.05
@@ -36,7 +37,7 @@ _ICON: Final = "AI"
 _HERE: Final = Path(__file__).parent
 
 
-class LabelDoesNotFit(ValueError):
+class LabelDoesNotFit(ProvenanceError):
     """The words are wider than the picture at the least size they may have."""
 
 

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from gateway.auth.identity import NotAuthenticated, Principal
 from gateway.dialects.dialect import AskingRoute
 from gateway.parts.conformance.samples import Samples
-from gateway.problem_rows import Problem
+from gateway.problems import Problem
 
 
 def identity_faults(part: Any, samples: Samples) -> Iterator[str]:
