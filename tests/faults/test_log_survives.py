@@ -84,9 +84,9 @@ def receipts_in(acknowledged: Path) -> list[Receipt]:
 
 def check(database: Database, receipts: list[Receipt]) -> None:
     """The log is whole, and so is every acknowledged entry with its picture, salt and proof."""
-    report = fsck(database.database, VKEY, {receipt.checkpoint for receipt in receipts})
+    report = fsck(database.engine, VKEY, {receipt.checkpoint for receipt in receipts})
     assert report.intact, report.faults
-    with read_transaction(database.database) as connection:  # a killed client's server may just be committing
+    with read_transaction(database.engine) as connection:  # a killed client's server may just be committing
         stored = dict(connection.execute(text("SELECT request_id, idx FROM log_entries")).all())
         pictures = set(connection.execute(text("SELECT request_id FROM pictures")).scalars())
         openings = set(connection.execute(text("SELECT request_id FROM log_openings")).scalars())
@@ -114,7 +114,7 @@ def test_everything_acknowledged_survives_kill_9_at_any_moment(database, tmp_pat
     receipts = receipts_in(acknowledged)
     assert rounds >= 2
     assert receipts
-    last = Ledger(database.database, SIGNER, OPENINGS).record(an_entry("afterwards"), salt=SALT)
+    last = Ledger(database.engine, SIGNER, OPENINGS).record(an_entry("afterwards"), salt=SALT)
     assert last.index >= len(receipts)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, MetaData, Table
 
 from gateway.store import database
 from gateway.store.blobs import Blobs
+from gateway.store.images import Images
 from gateway.store.looks import Looks
 from gateway.store.pictures import Pictures
 from moderation.known_pictures.pdq import pdq
@@ -87,7 +88,7 @@ def test_pictures_from_before_landmarks_and_digests_are_found_as_they_were(engin
     looks, pictures = Looks(engine), Pictures(Blobs(str(tmp_path)))
     assert [look.content_id for look in looks.nearest(pdq(squares(1))[0])] == ["fg_old"]
     assert looks.by_points(squares(1)) == ()
-    with engine.connect() as connection:
-        row = connection.exec_driver_sql("select * from images").one()
-    assert pictures.file("pred_fg_old", row).startswith(b"images/")
-    assert pictures.manifest(row).startswith(b"manifests/")
+    found = Images(engine).by_content_id("fg_old")
+    assert found is not None
+    assert pictures.file(found.job_id, found.image).startswith(b"images/")
+    assert pictures.manifest(found.job_id, found.image).startswith(b"manifests/")

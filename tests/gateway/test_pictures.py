@@ -60,7 +60,7 @@ def test_a_manifest_is_named_by_its_digest_and_keeping_it_twice_changes_nothing(
     keep(pictures)
 
     assert files(folder) == before == {f"images/pred_a-fg_one.{DIGEST}.png", f"manifests/{DIGEST}.c2pa"}
-    assert pictures.manifest(IMAGE) == STORE
+    assert pictures.manifest("pred_a", IMAGE) == STORE
     assert pictures.file("pred_a", IMAGE) == DATA
 
 
@@ -69,7 +69,7 @@ def test_a_manifest_that_was_changed_on_disk_is_not_given_out(pictures: Pictures
     (folder / "manifests" / f"{DIGEST}.c2pa").write_bytes(STORE + b"!")
 
     with pytest.raises(BlobsUnavailable, match="not the one that was recorded"):
-        pictures.manifest(IMAGE)
+        pictures.manifest("pred_a", IMAGE)
 
 
 def test_what_a_crash_left_of_a_job_is_swept_and_nothing_of_another(pictures: Pictures, folder: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_discarded_picture_leaves_neither_file_nor_manifest(pictures: Pictures
 
     assert files(folder) == set()
     with pytest.raises(BlobMissing):
-        pictures.manifest(IMAGE)
+        pictures.manifest("pred_a", IMAGE)
 
 
 def test_a_file_stays_where_its_manifest_cannot_be_removed(folder: Path) -> None:

@@ -41,6 +41,7 @@ BASES = {
     "provenance": ProvenanceError,
 }
 ON_PURPOSE_FOREIGN = {
+    "gateway.parts.conformance.NotConforming": "an assertion: test runners report it as a failed test",
     "gateway.parts.conformance.samples.Refusal": "no handler of ours may catch it",
     "gateway.store.database.DatabaseSilent": "SQLAlchemy's, so that whoever expects a database that is away sees it",
 }
@@ -49,7 +50,7 @@ BOOT_ONLY = {
     "gateway.demo.server.ServerDidNotStart": "raised by the command that shows the demo",
     "gateway.parts.BootError": "the process does not start",
     "gateway.serving.server.PortTaken": "the process does not start",
-    "gateway.settings.SettingsError": "the process does not start",
+    "gateway.sources.SettingsError": "the process does not start",
     "gateway.signing.reports.ReportChanged": "the command that checks a report says so and ends",
     "moderation.errors.PartUnusable": "raised by constructors",
     "policies.errors.PolicyError": "the process does not start",

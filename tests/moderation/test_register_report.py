@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import app as command_line
 from moderation.errors import PartUnusable
-from moderation.registers.reading import named_people, rights_holders
+from moderation.registers import named_people, rights_holders
 from moderation.registers.report import ReportedEntry, report
 from policies.errors import PolicyError
 from policies.reading import SHIPPED

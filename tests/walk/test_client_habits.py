@@ -247,7 +247,7 @@ def test_a_key_of_another_system_is_told_apart_from_none(house: House, headers: 
     # case R20
     got = house.send("GET", path, key=None, headers=headers)
     assert got.status_code == 401
-    assert "not a Fluxgate key" in got.json()["error"]["message"]
+    assert "not a Fluxgate API key" in got.json()["error"]["message"]
     assert got.json()["error"]["code"] == "wrong_key_format"
     assert "abcdef" not in got.text
     assert got.headers["www-authenticate"] == "Bearer"

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from gateway.stations.moderating import Moderating
 from gateway.stations.rulebook import Rulebook
 from moderation.known_pictures.pdq import pdq
+from provenance.files.encoding import FileBounds
 from tests.inference.tiny_models import save_klein
 from tests.policies.house_policy import RIGHTS
 from tests.walk import independent
@@ -170,7 +172,9 @@ def test_moderation_calls_see_protected_names_and_pictures(protected: House, wor
 def test_a_canary_decides_about_its_share_of_moderation_calls_and_the_answer_names_it(house: House) -> None:
     base = house.parts.rulebook.base
     book = Rulebook(base, {}, Rulebook(replace(base, name="canary"), {}), 0.5)
-    app = house.beside(rulebook=book)
+    parts = house.parts
+    judging = Moderating(parts.screening, book, parts.moderation_log, FileBounds())
+    app = house.beside(moderating=judging)
     for _ in range(8):
         answer = house.send("POST", "/v1/moderations", json={"input": HARMLESS}, app=app).json()
         decided = book.policy_for(house.tenant, subject=answer["id"]).name
