@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 # Everything runs from local files; a hub is asked only when a model is named that is not one.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -12,23 +12,42 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from gateway.commands.certificate import certificate_app
-from gateway.commands.demo import demo
-from gateway.commands.generate import generate
-from gateway.commands.keys import keys_app
-from gateway.commands.log import log_app
-from gateway.commands.moderation import moderation_app
-from gateway.commands.options import operator_errors
-from gateway.commands.policy import policy_app
-from gateway.commands.registers import registers_app
-from gateway.commands.retries import retries_app
-from gateway.commands.serve import serve_command
-from gateway.commands.train_probe import train_probe
-from gateway.commands.verify import VerifyCommand, verify_command
-from gateway.commands.watermark import watermark_app
+from gateway.commands.lazy import LazyGroup
 from gateway.version import SYSTEM, SYSTEM_VERSION
 
+
+class Commands(LazyGroup):
+    """Every command, with the file that holds it."""
+
+    panels: ClassVar = {
+        "Run the gateway": {
+            "demo": "gateway.commands.demo:demo_app",
+            "serve": "gateway.commands.serve:serve_app",
+            "keys": "gateway.commands.keys:keys_app",
+            "certificate": "gateway.commands.certificate:certificate_app",
+            "retries": "gateway.commands.retries:retries_app",
+        },
+        "Make and check images": {
+            "generate": "gateway.commands.generate:generate_app",
+            "verify": "gateway.commands.verify:verify_app",
+        },
+        "Audit the log": {
+            "log": "gateway.commands.log:log_app",
+        },
+        "Write and measure policies": {
+            "policy": "gateway.commands.policy:policy_app",
+            "registers": "gateway.commands.registers:registers_app",
+            "moderation": "gateway.commands.moderation:moderation_app",
+            "train-probe": "gateway.commands.train_probe:train_probe_app",
+        },
+        "Measure the watermark": {
+            "watermark": "gateway.commands.watermark:watermark_app",
+        },
+    }
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -36,22 +55,6 @@ app = typer.Typer(
     "logged, or it does not leave.",
     epilog="Start here: [bold]fluxgate demo[/bold]",
 )
-app.command("serve")(serve_command)
-app.command("demo")(demo)
-app.command("generate")(generate)
-app.command("verify", cls=VerifyCommand)(verify_command)
-app.add_typer(log_app, name="log")
-app.add_typer(keys_app, name="keys")
-app.add_typer(policy_app, name="policy")
-app.add_typer(moderation_app, name="moderation")
-app.add_typer(certificate_app, name="certificate")
-app.add_typer(watermark_app, name="watermark")
-app.command(
-    "train-probe",
-    epilog="Example: fluxgate train-probe pictures --out probe.json --model ViT-B-32 --weights laion2b_s34b_b79k",
-)(train_probe)
-app.add_typer(registers_app, name="registers")
-app.add_typer(retries_app, name="retries")
 
 
 def _version(wanted: bool) -> None:
@@ -76,7 +79,11 @@ def main() -> None:
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         app()
-    except operator_errors() as failure:
+    except Exception as failure:
+        from gateway.commands.options import operator_errors
+
+        if not isinstance(failure, operator_errors()):
+            raise
         typer.echo(f"fluxgate: {failure}", err=True)
         sys.exit(2)
 

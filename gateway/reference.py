@@ -142,8 +142,9 @@ def commands() -> str:
 
 
 def _commands(command: Any, path: str) -> Iterator[str]:
-    for name, sub in getattr(command, "commands", {}).items():
-        if getattr(sub, "commands", None):
+    for name in command.list_commands(None):
+        sub = command.get_command(None, name)
+        if hasattr(sub, "list_commands"):
             yield from _commands(sub, f"{path} {name}")
             continue
         rows = [row for each in sub.params if (row := _option(each)) is not None]

@@ -9,12 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.folder import DATA_DIR_VARIABLE, SETTINGS_FILE
 from gateway.sources import PREFIX, read_sources
 from gateway.sources import SettingsError as SettingsError
 from provenance.claims import LabelProfile, LabelStyle
 
-DATA_DIR_VARIABLE = "FLUXGATE_DATA_DIR"
-SETTINGS_FILE = "fluxgate.toml"
 DEMO_MODEL = "demo"
 _PROVIDER_CODE = r"^[!#-\[\]-~]{1,128}$"  # GB 45438-2025, appendix E j): no space, quotation mark or backslash
 

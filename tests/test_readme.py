@@ -3,6 +3,7 @@
 import configparser
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -26,10 +27,10 @@ def test_every_command_and_option_shown_exists(readme: Path) -> None:
     shown = re.findall(r"^    (?:\.venv/bin/)?fluxgate (.+)$", text, re.MULTILINE)
     for line in (*shown, *re.findall(r"`fluxgate ([^`]+)`", text.replace("\n", " "))):
         words = re.sub(r"\"[^\"]*\"|'[^']*'", "TEXT", line.split("#")[0]).split()
-        command = typer.main.get_command(app)
-        while words and words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
-        assert not (words and words[0].islower() and hasattr(command, "commands")), f"no such command: {line}"
+        command: Any = typer.main.get_command(app)
+        while words and hasattr(command, "get_command") and words[0].islower():
+            command = command.get_command(None, words.pop(0))
+            assert command is not None, f"no such command: {line}"
         options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
         assert {word for word in words if word.startswith("-")} <= options, line
 

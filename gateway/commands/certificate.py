@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.store.data_folder import DataFolder
 
 certificate_app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Show, request, install and revoke the certificate that signs pictures.",

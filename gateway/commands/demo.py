@@ -7,7 +7,10 @@ import typer
 
 from gateway.commands.options import AsJson, stop
 
+demo_app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
+
+@demo_app.command("demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to leave everything in.")] = Path("fluxgate-demo"),
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Data folder; default: OUT/data.")] = None,

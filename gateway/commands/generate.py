@@ -24,6 +24,10 @@ _FORMATS = {
 }
 
 
+generate_app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@generate_app.command("generate")
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw, in words.", show_default=False)] = "",
     output: Annotated[

@@ -14,10 +14,12 @@ from rich.table import Column, Table
 from gateway.auth.identity import Assurance, Scope
 from gateway.auth.key_store import KeyRecord, KeyRefused, KeyStore
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, stop
+from gateway.folder import holds_gateway
 from gateway.settings import SettingsError
-from gateway.store.data_folder import holds_gateway, open_data_folder
+from gateway.store.data_folder import open_data_folder
 
 keys_app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Make, list, rotate and revoke API keys. Running gateways notice within a second.",

@@ -11,6 +11,7 @@ from gateway.commands.log_verify import verify
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop, wide_console
 
 log_app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Read, export and check the tamper-evident log.",

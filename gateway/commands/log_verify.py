@@ -7,7 +7,7 @@ import orjson
 import typer
 
 from gateway.commands.options import DEFAULT_DATA_DIR, AsJson, DataDir, existing, stop
-from gateway.store.data_folder import holds_gateway
+from gateway.folder import holds_gateway
 
 if TYPE_CHECKING:
     from gateway.store.data_folder import DataFolder

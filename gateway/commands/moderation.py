@@ -18,7 +18,9 @@ from gateway.version import SYSTEM, SYSTEM_VERSION
 if TYPE_CHECKING:
     from moderation.evaluation.scorers import Subject
 
-moderation_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure what screens prompts.")
+moderation_app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode="rich", help="Measure what screens prompts."
+)
 
 
 @moderation_app.callback()

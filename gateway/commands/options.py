@@ -6,8 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from gateway.settings import DATA_DIR_VARIABLE, SETTINGS_FILE
-from gateway.store.data_folder import holds_gateway
+from gateway.folder import DATA_DIR_VARIABLE, SETTINGS_FILE, holds_gateway
 
 DEFAULT_DATA_DIR = Path("fluxgate-data")
 _LEAST_TABLE_WIDTH = 140

@@ -14,7 +14,9 @@ from gateway.commands.policy_diff import diff
 from gateway.commands.policy_study import Asked, Jurisdictions, Overlaid, Tenant, explain, run_cases, studied
 from gateway.settings import load_settings
 
-policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Read and check policies.")
+policy_app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode="rich", help="Read and check policies."
+)
 policy_app.command(epilog="Example: fluxgate policy explain default --category weapons --level 2")(explain)
 policy_app.command(
     epilog="Example: fluxgate policy diff default default --overlay school.toml --tenant acme --no-softer"

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from gateway.commands.options import AsJson, stop, wide_console
 
-registers_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Registers of people and rights.")
+registers_app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode="rich", help="Registers of people and rights."
+)
 
 
 @registers_app.callback()

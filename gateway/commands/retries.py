@@ -14,6 +14,7 @@ from gateway.signing.provisioning import open_ledger
 from gateway.store.data_folder import open_data_folder
 
 retries_app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Suspensions of those who asked again and again for what was refused. Running gateways follow at once.",

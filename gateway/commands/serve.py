@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from gateway.commands.options import DEFAULT_DATA_DIR, DataDir
-from gateway.settings import load_settings
 from gateway.silence import keep_within
 
+serve_app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
+
+@serve_app.command("serve")
 def serve_command(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
@@ -33,6 +35,7 @@ def serve_command(
     log = logging.getLogger("fluxgate.boot")
     log.info("starting on data folder %s: loading libraries", data_dir)
     from gateway.serving.server import serve
+    from gateway.settings import load_settings
 
     overrides = {"host": host, "port": port, "model": model, "policy": policy, "provider": provider}
     settings = load_settings(Path(data_dir), overrides)

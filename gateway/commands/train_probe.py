@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from moderation.classifiers import Pixels
 
 
+train_probe_app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@train_probe_app.command(
+    "train-probe",
+    epilog="Example: fluxgate train-probe pictures --out probe.json --model ViT-B-32 --weights laion2b_s34b_b79k",
+)
 def train_probe(
     folder: Annotated[
         Path, typer.Argument(help="Has a folder per category, named as in the taxonomy, and one named harmless.")

@@ -42,6 +42,10 @@ class VerifyCommand(TyperCommand):
             raise
 
 
+verify_app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@verify_app.command("verify", cls=VerifyCommand)
 def verify_command(
     files: Annotated[list[Path], typer.Argument(help="Picture files from anywhere, or folders of them.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,

@@ -10,7 +10,7 @@ import typer
 
 from gateway.commands.options import stop
 
-watermark_app = typer.Typer(no_args_is_help=True, help="What watermarks survive.")
+watermark_app = typer.Typer(add_completion=False, no_args_is_help=True, help="What watermarks survive.")
 
 _MEASURING_KEY = {"id": "measuring", "hex": "6d6561737572696e67206f6e6c792c206e6f7420666f722075736500"}
 """For the report alone: schemes with keys are measured with this one, so that runs can be repeated."""

@@ -66,11 +66,6 @@ class DataFolder:
         return self.settings.blob_url or str((self.path / "blobs").resolve())
 
 
-def holds_gateway(path: Path) -> bool:
-    """True if a gateway keeps its keys in this folder: a mistyped name must not make a second gateway."""
-    return any((path / "keys").glob("*.key"))
-
-
 def open_data_folder(path: Path, settings: Settings | None = None) -> DataFolder:
     """Opens the folder, making it, its database and its secrets where they are missing."""
     settings = settings or load_settings(path)

@@ -18,8 +18,7 @@ from functools import lru_cache
 import numpy
 import numpy.typing
 
-from moderation.classifiers import Pixels
-
+Pixels = numpy.typing.NDArray[numpy.uint8]
 Floats = numpy.typing.NDArray[numpy.float32]
 Bits = numpy.typing.NDArray[numpy.bool_]
 Run = tuple[int, int, Floats]
