@@ -57,7 +57,7 @@ def test_the_sample_code_says_why_a_prompt_was_refused(server: Server, key: str)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model": "black-forest-labs/flux-pro"}, "not served"),
+        ({"model": "black-forest-labs/flux-pro"}, "does not serve the model"),
         ({"width": 4096}, "256 to 1024"),
         ({"steps": "many"}, "steps"),
         ({"prompt": None}, "prompt"),
@@ -75,7 +75,7 @@ def test_the_sample_code_says_what_is_wrong_with_a_request(
 
 def test_the_sample_code_says_that_a_key_is_wrong(server: Server) -> None:
     # case R9
-    with pytest.raises(RuntimeError, match="not a Fluxgate key"):
+    with pytest.raises(RuntimeError, match="not a Fluxgate API key"):
         generate(server.url, "sk-something")
 
 

@@ -203,7 +203,7 @@ def test_a_wrong_key_is_an_authentication_error(server: Server, transport: Count
         stranger.images.generate(prompt=HARMLESS)
     # case R20
     assert failed.value.code == "wrong_key_format"
-    assert "not a Fluxgate key" in failed.value.message
+    assert "not a Fluxgate API key" in failed.value.message
     assert "sk-something" not in failed.value.message
     assert transport.requests == 1
 
