@@ -11,6 +11,7 @@ from gateway.auth.key_store import KeyStore
 from gateway.house import House
 from gateway.limits import Limits, LimitSettings
 from gateway.parts import BootError, build_part
+from gateway.posting import post
 from gateway.retries.counting import Retries
 from gateway.settings import Settings
 from gateway.signing.links import Links
@@ -263,6 +264,7 @@ def _signer(folder: DataFolder) -> CurrentSigner:
     else:
         authority = TimestampAuthority(
             settings.timestamp_url,
+            post,
             required=settings.timestamp_required,
             timeout_seconds=settings.timestamp_timeout_seconds,
             clock=_now,

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from gateway.errors import GatewayError
 from gateway.parts import torchvision_ops
+from provenance.signing.posting import Posting
 
 
 class BootError(GatewayError):
@@ -34,9 +35,18 @@ def build_part(kind: str, name: str, options: Mapping[str, Any]) -> Any:
     """An instance of the part. Raises `BootError` for an unknown name, unfit options or a failure."""
     part = find_part(kind, name)
     try:
-        return part(part.Options(**options))
+        return connected(part(part.Options(**options)))
     except ValidationError as failure:
         said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in failure.errors(include_input=False))
         raise BootError(f"the part `{name}` does not take these options: {said}") from failure
     except Exception as failure:
         raise BootError(f"the part `{name}` cannot be built: {failure}") from failure
+
+
+def connected(part: Any) -> Any:
+    """The part; one that asks a service (`provenance.signing.posting.Posting`) is given the way to reach it."""
+    if isinstance(part, Posting):
+        from gateway.posting import post  # most processes build no such part, and httpx takes a while to import
+
+        part.post = post
+    return part

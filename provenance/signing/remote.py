@@ -17,19 +17,28 @@ import binascii
 import json
 import ssl
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.signing.digests import remote_key
-from provenance.signing.posting import Unanswered, is_loopback, post, web_host
+from provenance.signing.posting import Post, Unanswered, is_loopback, web_host
 
 _MAX_ANSWER_BYTES: Final = 16_384
 
 
+def _unreachable(*_: object, **__: object) -> NoReturn:
+    raise Unanswered("no way to reach the signing service was set")
+
+
 class RemoteSigner:
-    """Part `remote`; see the top of this file. Raises `CertificateProblem` if chain, token or TLS files do not fit."""
+    """Part `remote`; see the top of this file. Raises `CertificateProblem` if chain, token or TLS files do not fit.
+
+    `post`: set by whoever built the part, before it signs (`provenance.signing.posting.Posting`).
+    """
+
+    post: Post = staticmethod(_unreachable)
 
     name = "remote"
     version = "1"
@@ -81,7 +90,7 @@ class RemoteSigner:
             "hash": self._key.hash_name,
             "digest": base64.b64encode(digest).decode("ascii"),
         }
-        answer = post(
+        answer = self.post(
             self._options.url,
             json.dumps(question).encode("ascii"),
             self._headers(),

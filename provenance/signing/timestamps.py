@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 from provenance.errors import SigningFailed
-from provenance.signing.posting import Unanswered, post, web_host
+from provenance.signing.posting import Post, Unanswered, web_host
 
 _QUERY: Final = "application/timestamp-query"  # RFC 3161, 3.4
 _REPLY: Final = "application/timestamp-reply"
@@ -39,13 +39,19 @@ class TimestampHealth:
 class TimestampAuthority:
     """An authority, and whether pictures may do without it. Safe to use from many threads. Close it.
 
-    `url`: http or https; plain http is usual and enough, for the token is signed. `required`: what it does not stamp is
-    not signed. `timeout_seconds`: of one question, as a whole. `clock`: aware UTC time.
+    `url`: http or https; plain http is usual and enough, for the token is signed. `post`: reaches it. `required`: what
+    it does not stamp is not signed. `timeout_seconds`: of one question, as a whole. `clock`: aware UTC time.
     Raises `SigningFailed` for any other address.
     """
 
     def __init__(
-        self, url: str, *, required: bool = True, timeout_seconds: float = 5.0, clock: Callable[[], datetime]
+        self,
+        url: str,
+        post: Post,
+        *,
+        required: bool = True,
+        timeout_seconds: float = 5.0,
+        clock: Callable[[], datetime],
     ) -> None:
         try:
             self.host = web_host(url)
@@ -53,6 +59,7 @@ class TimestampAuthority:
             raise SigningFailed("The time-stamp authority must be given as an http or https URL.") from cause
         self.required = required
         self._url = url
+        self._post = post
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._health = TimestampHealth()
@@ -90,7 +97,7 @@ class TimestampAuthority:
 
     def _ask(self, query: bytes) -> bytes:
         headers = {"Content-Type": _QUERY, "Accept": _REPLY}
-        answer = post(self._url, query, headers, seconds=self._timeout_seconds, max_bytes=_MAX_REPLY_BYTES)
+        answer = self._post(self._url, query, headers, seconds=self._timeout_seconds, max_bytes=_MAX_REPLY_BYTES)
         if answer.media_type != _REPLY:
             raise Unanswered("the authority's answer is no time-stamp")
         return answer.body

@@ -18,7 +18,7 @@ from provenance.signing.key_files import key_pem, write_secret
 from provenance.signing.remote import RemoteSigner
 from tests.provenance.key_services import TOKEN, SigningService, serving
 from tests.provenance.operators import Gateway
-from tests.provenance.test_signers import remote_options
+from tests.provenance.test_signers import remote_options, remote_signer
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def url(service: SigningService) -> Iterator[str]:
 def test_a_service_that_misbehaves_signs_nothing_and_holds_nobody_up(
     gateway: Gateway, tmp_path: Path, service: SigningService, url: str, mood: str
 ) -> None:
-    signer = RemoteSigner(remote_options(tmp_path, gateway, service, url, timeout_seconds=0.5))
+    signer = remote_signer(remote_options(tmp_path, gateway, service, url, timeout_seconds=0.5))
     service.mood = mood
     started = datetime.now(UTC)
 
@@ -52,7 +52,7 @@ def test_a_service_that_misbehaves_signs_nothing_and_holds_nobody_up(
 def test_a_token_is_read_anew_and_a_wrong_one_signs_nothing(
     gateway: Gateway, tmp_path: Path, service: SigningService, url: str
 ) -> None:
-    signer = RemoteSigner(remote_options(tmp_path, gateway, service, url))
+    signer = remote_signer(remote_options(tmp_path, gateway, service, url))
     (tmp_path / "token").write_text("an older token")
     with pytest.raises(ProvenanceError, match="HTTP status 401"):
         signer.sign(b"the claim")
@@ -92,7 +92,7 @@ def test_a_proxy_is_not_shown_what_is_for_this_machine(
     gateway: Gateway, tmp_path: Path, service: SigningService, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    assert RemoteSigner(remote_options(tmp_path, gateway, service, url)).sign(b"the claim")
+    assert remote_signer(remote_options(tmp_path, gateway, service, url)).sign(b"the claim")
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -125,7 +125,7 @@ def test_mutual_tls_is_asked_of_both_sides(gateway: Gateway, tmp_path: Path, ser
         def signer(ca: Path | None, mine: tuple[Path, Path] | None) -> RemoteSigner:
             chain, key = mine or (None, None)
             more = {"ca_path": ca, "client_chain_path": chain, "client_key_path": key, "timeout_seconds": 2}
-            return RemoteSigner(remote_options(tmp_path, gateway, service, url, **more))
+            return remote_signer(remote_options(tmp_path, gateway, service, url, **more))
 
         assert signer(server[0], client).sign(b"the claim")
         asked = len(service.asked)
@@ -140,4 +140,4 @@ def test_mutual_tls_is_asked_of_both_sides(gateway: Gateway, tmp_path: Path, ser
 def test_a_service_with_another_key_is_found_out(gateway: Gateway, tmp_path: Path, url: str) -> None:
     stranger = SigningService(ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(SigningFailed, match="not of the key"):
-        RemoteSigner(remote_options(tmp_path, gateway, stranger, url)).sign(b"the claim")
+        remote_signer(remote_options(tmp_path, gateway, stranger, url)).sign(b"the claim")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.posting import post
 from provenance.claims import SealedImage
 from provenance.credentials.reading import ManifestReader
 from provenance.credentials.revocations import Reason, Revocation, read_revocation, revocation_entry
@@ -39,7 +40,7 @@ def stamped(gateway: Gateway, authority: Authority) -> Iterator[SealedImage]:
         signer = LocalSigner(
             LocalSigner.Options(chain_path=gateway.folder / "chain.pem", key_path=gateway.folder / "leaf.key")
         )
-        asked = TimestampAuthority(url, clock=lambda: datetime.now(UTC))
+        asked = TimestampAuthority(url, post, clock=lambda: datetime.now(UTC))
         yield seal(replace(gateway.sealing, signer=ManifestSigner(signer, asked)), make_picture(), make_claim())
 
 

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from gateway.parts import connected
 from provenance.credentials.reading import CredentialState
 from provenance.errors import CertificateProblem, SigningFailed
 from provenance.sealing import seal
@@ -59,7 +60,7 @@ def kept(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) -> It
         service = SigningService(made(kind))
         with serving(service) as url:
             yield Kept(
-                RemoteSigner(remote_options(tmp_path, gateway, service, url)),
+                remote_signer(remote_options(tmp_path, gateway, service, url)),
                 lambda: setattr(service, "mood", "refuses"),
             )
     else:
@@ -74,6 +75,12 @@ def remote_options(folder: Path, gateway: Gateway, service: SigningService, url:
     (folder / "token").write_text(f"{TOKEN}\n")
     fixed = {"chain_path": folder / "chain.pem", "url": url, "key_id": "k1", "token_path": folder / "token"}
     return RemoteSigner.Options(**(fixed | more))
+
+
+def remote_signer(options: Any) -> RemoteSigner:
+    """Able to reach the service, as a gateway makes it."""
+    signer: RemoteSigner = connected(RemoteSigner(options))
+    return signer
 
 
 @contextmanager
@@ -205,7 +212,7 @@ def test_a_signature_of_another_hardware_key_is_noticed_at_the_start(
 def test_only_a_hash_leaves_for_the_signing_service(gateway: Gateway, tmp_path: Path) -> None:
     service = SigningService(made("es256"))
     with serving(service) as url:
-        RemoteSigner(remote_options(tmp_path, gateway, service, url)).sign(b"the claim")
+        remote_signer(remote_options(tmp_path, gateway, service, url)).sign(b"the claim")
 
     (asked,) = service.asked
     assert asked == {

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from gateway.posting import post
 from provenance.credentials.manifest import definition
 from provenance.credentials.reading import CredentialState, ManifestReader
 from provenance.errors import ReadBackFailed, SigningFailed, TimestampFailed
@@ -40,7 +41,7 @@ def url(authority: Authority) -> Iterator[str]:
 
 
 def asking(url: str, **options: object) -> TimestampAuthority:
-    return TimestampAuthority(url, clock=lambda: datetime.now(UTC), **options)  # type: ignore[arg-type]
+    return TimestampAuthority(url, post, clock=lambda: datetime.now(UTC), **options)  # type: ignore[arg-type]
 
 
 def own_signer(folder: Path, authority: TimestampAuthority | None) -> ManifestSigner:
@@ -148,7 +149,7 @@ def test_an_authority_that_is_not_required_may_be_away_and_is_left_alone_for_a_w
     gateway: Gateway, authority: Authority, url: str
 ) -> None:
     authority.mood, now = "refuses", [datetime.now(UTC)]
-    asked = TimestampAuthority(url, required=False, clock=lambda: now[0])
+    asked = TimestampAuthority(url, post, required=False, clock=lambda: now[0])
     signer, reader = own_signer(gateway.folder, asked), ManifestReader(gateway.anchors_pem, authority.anchor_pem)
     before = authority.asked
 

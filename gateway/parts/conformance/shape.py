@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.parts import connected
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"[!-~]{1,200}")
 
@@ -48,7 +50,7 @@ def built(part: Any, options: Mapping[str, Any]) -> tuple[Any, str]:
         fields = ", ".join(".".join(map(str, error["loc"])) for error in failure.errors(include_input=False))
         return None, f"`Options` does not take the options of this check ({fields}): hand `check` options that fit"
     try:
-        return part(chosen), ""
+        return connected(part(chosen)), ""
     except Exception as failure:  # noqa: BLE001  whatever it raises is the fault
         return None, f"the constructor raised {type(failure).__name__}: {failure}"
 
