@@ -1,7 +1,8 @@
-"""What happens to pictures: re-encoding, editing, geometry, chains of them, and three attempts at removal.
+"""What happens to pictures: re-encoding, editing, geometry, chains of them, and attempts at removal (`removals.py`).
 
 Each attack is a function of pixels and a seeded generator, so a run can be repeated. `group` gathers attacks with one
-goal. The removals use no key and no other picture; they leave the geometry as it is.
+goal. Whoever removes a mark also moves the picture a little, so each removal stands there alone, and again with a cut
+of four pixels, a mirror and a scale of 0.9.
 """
 
 import io
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from provenance.marks.watermarkers import Pixels
+from provenance.watermark_report.removals import REMOVALS
 
 Apply = Callable[[Pixels, np.random.Generator], Pixels]
 
@@ -157,31 +159,6 @@ def printed(pixels: Pixels, random: np.random.Generator) -> Pixels:
     return compressed(noisy(bent, 4, random), "JPEG", 80)
 
 
-def self_folded(pixels: Pixels, strength: float, period: int = 128) -> Pixels:
-    """Removal: the average of the picture's own tiles, `strength` times subtracted."""
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    rough = luma - cv2.GaussianBlur(luma, (0, 0), 2.5)
-    rough = np.clip(rough, -8, 8)
-    height, width = luma.shape
-    rows, columns = height // period, width // period
-    tiles = rough[: rows * period, : columns * period].reshape(rows, period, columns, period)
-    average = np.tile(tiles.mean((0, 2)), (rows + 1, columns + 1))[:height, :width]
-    return _own(np.rint(pixels - strength * average[..., None]))
-
-
-def notched(pixels: Pixels, above: float) -> Pixels:
-    """Removal: every line of the spectrum that stands `above` its neighbourhood is brought down to it."""
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    spectrum = np.fft.rfft2(luma)
-    power = np.abs(spectrum).astype(np.float32) ** 2
-    around = np.maximum(cv2.blur(power, (21, 21), borderType=cv2.BORDER_REFLECT_101), 1e-3)
-    fy, fx = np.fft.fftfreq(luma.shape[0])[:, None], np.fft.rfftfreq(luma.shape[1])[None]
-    peaks = (power > above * around) & (np.hypot(fy, fx) > 0.03)
-    calmed = np.where(peaks, spectrum * np.sqrt(around / np.maximum(power, 1e-3)) * 0.3, spectrum)
-    change = np.fft.irfft2(calmed - spectrum, s=luma.shape)
-    return _own(np.rint(pixels + change[..., None]))
-
-
 def _plain(function: Callable[..., Pixels], *arguments: object) -> Apply:
     """An attack without chance."""
     return lambda pixels, random: function(pixels, *arguments)
@@ -241,10 +218,23 @@ def _attacks() -> tuple[Attack, ...]:
     rows += [("print and scan", "chains", 0.95, printed)]
     rows += [("perspective 1 %", "perspective", 0.99, partial(_tilt, share=0.01))]
     rows += [("perspective 3 %", "perspective", 0.90, partial(_tilt, share=0.03))]
-    rows += [(f"self-fold x{s}", "removal", 0.90, _plain(self_folded, s)) for s in (1.0, 1.5)]
-    rows += [(f"notch above {a}", "removal", 0.90, _plain(notched, float(a))) for a in (8, 15)]
-    rows += [("self-fold x1, notch above 8", "removal", 0.90, lambda p, random: notched(self_folded(p, 1.0), 8.0))]
+    rows += [row for name, function in REMOVALS for row in _removal(name, function)]
     return tuple(Attack(*row) for row in rows)
+
+
+def _removal(name: str, function: Callable[[Pixels], Pixels]) -> list[tuple[str, str, float | None, Apply]]:
+    """The removal alone, and followed by each of three small moves."""
+    moves: list[tuple[str, Callable[[Pixels], Pixels]]] = [
+        ("", _own),
+        (", cut 4", lambda pixels: _own(pixels[4:, 4:])),
+        (", mirror", lambda pixels: _own(pixels[:, ::-1])),
+        (", x0.9", partial(scaled, across=0.9)),
+    ]
+    return [(f"{name}{said}", "removal", 0.90, _both(function, move)) for said, move in moves]
+
+
+def _both(function: Callable[[Pixels], Pixels], move: Callable[[Pixels], Pixels]) -> Apply:
+    return lambda pixels, random: move(function(pixels))
 
 
 def _noise(pixels: Pixels, random: np.random.Generator, *, deviation: float) -> Pixels:

@@ -38,11 +38,12 @@ def photographs(folder: Path, width: int, height: int, limit: int | None) -> Ite
 
 
 def flat_art(count: int, width: int, height: int) -> Iterator[Picture]:
-    """Posters: areas of one colour or a soft gradient, clean edges, a few outlines. No grain anywhere."""
+    """Posters: areas of one colour, clean edges, a few outlines, no grain; the ground is one colour in every second."""
     for place in range(count):
         random = np.random.default_rng(place)
         y, x = np.mgrid[0:height, 0:width].astype(np.float32) / max(height, width)
         low, high = random.uniform(30, 225, (2, 3))
+        high = low if place % 2 else high
         slope = (x * random.uniform(-1, 1) + y * random.uniform(-1, 1) + 1) / 2
         art = (low + (high - low) * slope[..., None]).clip(0, 255).astype(np.uint8)
         side = min(height, width)
