@@ -176,3 +176,14 @@ def test_the_command_says_what_it_cannot_do(
 
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_the_shipped_report_has_the_rows_that_outsiders_asked_for() -> None:  # cases V8 and V9
+    report = (Path(keys.__file__).parent / "REPORT.md").read_text("utf-8")
+    photographs, art = (
+        report.partition(f"## {kind}, 1024 x 1024\n")[2].partition("\n## ")[0] for kind in ("Photographs", "Flat art")
+    )
+    moves = ("", ", cut 4", ", mirror", ", x0.9")
+    for removal in ("self-fold x1.0", "notch above 8", "pilots removed"):
+        assert all(f"| {removal}{move} |" in photographs for move in moves)
+    assert all(f"| {attack} |" in art for attack in ("WebP 80", "JPEG 50", "JPEG 30", "JPEG 20"))
