@@ -1,13 +1,13 @@
 """What goes through the house: an `ImageRequest` in; `Delivered`, `Held`, `Refused` or `Failed` out, with a receipt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
 
 from gateway.notes import NOTHING_TOLD, Note, Told
 from gateway.statements import Statement
-from inference.engines import AS_DRAWN, Finish
+from inference.drawing import Drawing
 from provenance.claims import Corner, LabelStyle
 from provenance.log.receipts import Receipt
 
@@ -16,37 +16,28 @@ from provenance.log.receipts import Receipt
 class ImageRequest:
     """One picture asked for, checked and completed with defaults by a dialect.
 
-    `width`, `height`: pixels. `seed`: in [0, 2**63). `quality`: 1-100, for lossy formats. `strength`: in (0, 1], how
-    far an edit may move away from `upload`, the id of a picture this tenant sent in before. `mask`: another, white
-    where `upload` is to be painted anew. `references`: others, to look at beside the words. `finish`: what is done to
-    the drawn pixels; `width` and `height` are those of the drawn ones.
-    `fits_input`: no size was asked for, and an edit takes its input's. `cuts_input`: something of `upload` is cut
-    off. `revised_prompt`: what is drawn instead of `prompt`, `not_drawn`: words of it that are not, `notes`: what
-    the caller is told (`gateway/stations/tailoring.py`). `end_user`: the caller's pseudonym for its own user; only a
-    salted commitment of it is logged. `tolerance`: the `safety_tolerance` asked for, 0 to 6; the policy says what of it
-    counts. `asking`: id of the first of several images that one request asks for, which are one try; "" for its
-    own. `language`: what the caller asked to be told a refusal in. `visible_label`, `label_corner`,
-    `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
+    `drawing`: how it is drawn, with the prompt as the caller sent it. `quality`: 1-100, for lossy formats. `upload`: id
+    of a picture this tenant sent in before, to change; `mask`: another, white where `upload` is to be painted anew;
+    `references`: others, to look at beside the words. `fits_input`: no size was asked for, and an edit takes its
+    input's. `cuts_input`: something of `upload` is cut off. `revised_prompt`: what is drawn instead of the prompt,
+    `not_drawn`: words of it that are not, `notes`: what the caller is told (`gateway/stations/tailoring.py`).
+    `end_user`: the caller's pseudonym for its own user; only a salted commitment of it is logged. `tolerance`: the
+    `safety_tolerance` asked for, 0 to 6; the policy says what of it counts. `asking`: id of the first of several images
+    that one request asks for, which are one try; "" for its own. `language`: what the caller asked to be told a refusal
+    in. `visible_label`, `label_corner`, `label_language`: what it asks to see; `Labelling.visible` says what is drawn.
     """
 
     id: str
     dialect: str
     model: str
-    prompt: str
-    width: int
-    height: int
-    steps: int
-    guidance: float
-    seed: int
+    drawing: Drawing
     created_at: datetime
     media_type: str = "image/png"
     quality: int = 92
     upload: str | None = None
-    strength: float = 0.6
     end_user: str | None = None
     mask: str | None = None
     references: tuple[str, ...] = ()
-    finish: Finish = AS_DRAWN
     fits_input: bool = False
     cuts_input: bool = False
     revised_prompt: str | None = None
@@ -65,32 +56,30 @@ class ImageRequest:
         return (*filter(None, (self.upload, self.mask)), *self.references)
 
     @property
+    def prompt(self) -> str:
+        """The words as the caller sent them."""
+        return self.drawing.prompt
+
+    @property
+    def drawn(self) -> Drawing:
+        """The drawing with the prompt that reaches the model."""
+        return self.drawing if self.revised_prompt is None else replace(self.drawing, prompt=self.revised_prompt)
+
+    @property
     def cost(self) -> int:
         """Thousandths of megapixel-steps, the unit of image budgets, rounded up. Pixels added by enlarging count as one
         step each: they are screened, marked and sealed like the others."""
-        drawn, (wide, high) = self.width * self.height, self.final_size
-        return -(-(drawn * self.steps + max(0, wide * high - drawn)) // 1000)
+        pixels, (wide, high) = self.drawing.width * self.drawing.height, self.drawing.final_size
+        return -(-(pixels * self.drawing.steps + max(0, wide * high - pixels)) // 1000)
 
     def cost_of(self, steps: int) -> int:
         """What so many steps cost, of an image that is not finished."""
-        return -(-self.width * self.height * steps // 1000)
+        return -(-self.drawing.width * self.drawing.height * steps // 1000)
 
     @property
-    def drawing(self) -> dict[str, int | str]:
-        """What it takes, beside model, prompt and pictures sent in, to draw the image again. `size`: of the image that
-        leaves, if it is enlarged. Numbers with a fraction are texts: no reader has to agree with us on how they are
-        written."""
-        said: dict[str, int | str] = {"seed": self.seed, "width": self.width, "height": self.height}
-        said |= {"steps": self.steps, "guidance": str(self.guidance)}
-        said |= {"strength": str(self.strength)} if self.upload else {}
-        wide, high = self.final_size
-        return said | ({"size": f"{wide}x{high}"} if (wide, high) != (self.width, self.height) else {})
-
-    @property
-    def final_size(self) -> tuple[int, int]:
-        """Width and height of the image that leaves."""
-        wide, high = self.finish.size or (self.width, self.height)
-        return wide * self.finish.enlarge, high * self.finish.enlarge
+    def recorded(self) -> dict[str, int | str]:
+        """What the log and the manifest say about how it was drawn."""
+        return self.drawing.recorded(is_edit=self.upload is not None)
 
     @property
     def told(self) -> Told:

@@ -37,7 +37,7 @@ from gateway.store.batches import Batches
 from gateway.store.budgets import BudgetSpent, day_of
 from gateway.store.jobs import Acceptance, Accepted, IdempotencyKey, Job, JobState, JobTable, KeyReused
 from gateway.store.vault import VaultError
-from inference.engines import Finish
+from inference.drawing import KNOBS, Drawing, Finish
 
 log = logging.getLogger("fluxgate.jobs")
 
@@ -214,14 +214,14 @@ class Jobs:
             "assurance": int(who.assurance),
             "dialect": request.dialect,
             "model": request.model,
-            "request": self._house.vault.encrypt(_pack(request), request.id),
+            "request": self._house.vault.encrypt(pack(request), request.id),
             "told": None
             if request.told == NOTHING_TOLD
             else self._house.vault.encrypt(request.told.to_json(), request.id),
             "state": JobState.RUNNING,
             "created_at": request.created_at.timestamp(),
             "started_at": self._clock(),
-            "steps": request.steps,
+            "steps": request.drawing.steps,
             "cost": request.cost,
             "attempt": 1,
         }
@@ -259,7 +259,7 @@ class Jobs:
             who = Principal(row.key_id, row.tenant, frozenset(), Assurance(row.assurance))
             await self._house.pictures.sweep(row.id)
             try:
-                request = _unpack(self._house.vault.decrypt(row.request or b"", row.id))
+                request = unpack(self._house.vault.decrypt(row.request or b"", row.id))
             except VaultError as failure:
                 await self._house.records.failed(self._progress(_remainder(row), who, row.attempt), failure)
                 continue
@@ -283,19 +283,23 @@ def idempotency_key(secret: bytes, who: Principal, key: str, body: bytes, now: f
     return IdempotencyKey(hmac.new(secret, name, "sha256").hexdigest(), digest, now + KEY_SECONDS)
 
 
-def _pack(request: ImageRequest) -> bytes:
+def pack(request: ImageRequest) -> bytes:
+    """A request as the job table stores it, before it is encrypted."""
     return orjson.dumps(asdict(request))
 
 
-def _unpack(data: bytes) -> ImageRequest:
-    """Raises `VaultError` also for a request that another version stored in another form."""
+def unpack(data: bytes) -> ImageRequest:
+    """The request again. Raises `VaultError` for what no version stored."""
     try:
         values = orjson.loads(data)
         values["created_at"] = datetime.fromisoformat(values["created_at"]).astimezone(UTC)
         values["references"] = tuple(values["references"])
-        palette = tuple(tuple(colour) for colour in values["finish"]["palette"])
-        size = values["finish"]["size"]
-        values["finish"] = Finish(**values["finish"] | {"palette": palette, "size": tuple(size) if size else None})
+        # Version 0.1 stored the fields of a drawing among those of the request.
+        drawing = values.pop("drawing", None) or {name: values.pop(name) for name in KNOBS & values.keys()}
+        finish, size = drawing["finish"], drawing["finish"]["size"]
+        palette = tuple(tuple(colour) for colour in finish["palette"])
+        finish = Finish(**finish | {"palette": palette, "size": tuple(size) if size else None})
+        values["drawing"] = Drawing(**drawing | {"finish": finish})
         values["not_drawn"] = tuple(values["not_drawn"])
         values["notes"] = tuple(Note(**note) for note in values["notes"])
         return ImageRequest(**values)
@@ -306,7 +310,7 @@ def _unpack(data: bytes) -> ImageRequest:
 def _remainder(row: Job) -> ImageRequest:
     """What is left of a request that does not open any more: enough to close it by name."""
     created_at = datetime.fromtimestamp(row.created_at, UTC)
-    return ImageRequest(row.id, row.dialect, row.model, "", 0, 0, row.steps, 0.0, 0, created_at)
+    return ImageRequest(row.id, row.dialect, row.model, Drawing("", 0, 0, 0, row.steps, 0.0), created_at)
 
 
 def _note_unrecorded(task: asyncio.Task[Outcome]) -> None:

@@ -79,18 +79,11 @@ async def produce(
 
         # 3. Render.
         order = RenderOrder(
-            prompt=request.revised_prompt or request.prompt,
-            model=request.model,
-            width=request.width,
-            height=request.height,
-            steps=request.steps,
-            guidance=request.guidance,
-            seed=request.seed,
+            request.drawn,
+            request.model,
             init_pixels=sent.parent.pixels if sent.parent else None,
-            strength=request.strength,
             mask=sent.mask,
             references=tuple(picture.pixels for picture in sent.references),
-            finish=request.finish,
         )
         rendering = await house.dispatcher.render(order, progress=drawn, cancel=cancel, share=(who.tenant, who.key_id))
         progress.is_drawn = True
@@ -101,7 +94,7 @@ async def produce(
             await house.retries.weigh(progress)
             return await record.stopped(progress)
 
-        rendering = await asyncio.to_thread(finish, rendering, order.finish)
+        rendering = await asyncio.to_thread(finish, rendering, order.drawing.finish)
 
         # 5. Seal.
         sealed = await house.sealing.seal(rendering, request, sent, who.tenant)

@@ -5,19 +5,19 @@ from base64 import b32encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from gateway.errors import BadRequest
 from gateway.exchange import ImageRequest
 from gateway.wording import LANGUAGES, known
-from inference.engines import AS_DRAWN, MAX_REFERENCES, Finish, ModelCard, RenderOrder, check_order
+from inference.drawing import AS_DRAWN, KNOBS, Drawing
+from inference.engines import MAX_REFERENCES, ModelCard, check_drawing
 from inference.errors import OrderRefused
 from inference.sizes import fit
 from policies.policy import TOLERANCES
 from provenance.claims import Corner, LabelStyle
-
-DEFAULT_STRENGTH = 0.6
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg"} | {
     name: f"image/{name}" for name in ("webp", "avif", "tiff")
@@ -39,28 +39,27 @@ class LabelFields(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a caller asked for, in our words; None means "as the model does by default"."""
+    """What a caller asked for, in our words. `said`: values of fields of `Drawing`; None, and what is not there, means
+    "as the model does by default"."""
 
-    prompt: str
+    said: Mapping[str, Any]
     model: str | None = None
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int | None = None
     output_format: str = "png"
     quality: int = 92
     upload: str | None = None
-    strength: float | None = None
     end_user: str | None = None
     mask: str | None = None
     references: tuple[str, ...] = ()
-    finish: Finish = AS_DRAWN
     visible_label: LabelStyle = "none"
     label_corner: Corner = "top_right"
     label_language: str | None = None
     tolerance: int | None = None
     language: str | None = None
+
+
+def said_in(body: object, **otherwise: Any) -> dict[str, Any]:
+    """What a body says about the drawing in fields that are called as ours; `otherwise`: what it calls otherwise."""
+    return {name: getattr(body, name) for name in KNOBS if hasattr(body, name)} | otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,73 +86,57 @@ def completed(
     def bad(field: str, problem: str, remedy: str) -> BadRequest:
         return BadRequest(fields.get(field, field), problem, remedy)
 
-    _check_words(wish, card, bounds, bad)
+    said = {name: value for name, value in wish.said.items() if value is not None}
+    _check_words(wish, said, card, bounds, bad)
     try:
         wide, high = card.default_size
-        fitted = fit(card, wide if wish.width is None else wish.width, high if wish.height is None else wish.height)
+        fitted = fit(card, said.get("width", wide), said.get("height", high))
+        usual = {"steps": card.default_steps, "guidance": card.default_guidance, "seed": secrets.randbelow(_SEEDS)}
+        finish = replace(said.get("finish", AS_DRAWN), size=fitted.size)
+        size = {"width": fitted.width, "height": fitted.height}
+        drawing = Drawing(**usual | said | size | {"finish": finish})
+        check_drawing(drawing, card)
     except OrderRefused as failure:
         raise bad(failure.field, "cannot be used", failure.remedy) from failure
+    wide, high = drawing.final_size
+    if wide * high < bounds.min_pixels:
+        problem = f"the picture has fewer than {bounds.min_pixels} pixels, too few for a watermark"
+        raise bad("width", problem, "Ask for more")
     request = ImageRequest(
         id=f"{prefix}_{b32encode(secrets.token_bytes(15)).decode().lower()}",
         dialect=dialect,
         model=card.id,
-        prompt=wish.prompt,
-        width=fitted.width,
-        height=fitted.height,
-        fits_input=wish.upload is not None and wish.width is None and wish.height is None,
-        steps=wish.steps if wish.steps is not None else card.default_steps,
-        guidance=wish.guidance if wish.guidance is not None else card.default_guidance,
-        seed=wish.seed if wish.seed is not None else secrets.randbelow(_SEEDS),
+        drawing=drawing,
+        fits_input=wish.upload is not None and not {"width", "height"} & said.keys(),
         created_at=datetime.now(UTC),
         media_type=MEDIA_TYPES[wish.output_format],
         quality=wish.quality,
         upload=wish.upload,
-        strength=wish.strength if wish.strength is not None else DEFAULT_STRENGTH,
         end_user=wish.end_user,
         mask=wish.mask,
         references=wish.references,
-        finish=replace(wish.finish, size=fitted.size),
         visible_label=wish.visible_label,
         label_corner=wish.label_corner,
         label_language=wish.label_language,
         tolerance=wish.tolerance,
         language=wish.language,
     )
-    try:
-        check_order(
-            RenderOrder(
-                prompt=request.prompt,
-                model=card.id,
-                width=request.width,
-                height=request.height,
-                steps=request.steps,
-                guidance=request.guidance,
-                seed=request.seed,
-                strength=request.strength,
-                finish=request.finish,
-            ),
-            card,
-        )
-    except OrderRefused as failure:
-        raise bad(failure.field, "cannot be used", failure.remedy) from failure
-    if request.final_size[0] * request.final_size[1] < bounds.min_pixels:
-        problem = f"the picture has fewer than {bounds.min_pixels} pixels, too few for a watermark"
-        raise bad("width", problem, "Ask for more")
     _check_pictures(request, card, bad)
     return request
 
 
-def _check_words(wish: Wish, card: ModelCard, bounds: WishBounds, bad: _Bad) -> None:
-    longest = bounds.max_prompt_characters
-    if len(wish.prompt) > longest:
-        raise bad("prompt", f"has {len(wish.prompt)} characters, at most {longest} are read", "Shorten it")
+def _check_words(wish: Wish, said: Mapping[str, Any], card: ModelCard, bounds: WishBounds, bad: _Bad) -> None:
+    longest, characters = bounds.max_prompt_characters, len(said["prompt"])
+    if characters > longest:
+        raise bad("prompt", f"has {characters} characters, at most {longest} are read", "Shorten it")
     if wish.output_format not in MEDIA_TYPES:
         raise bad("output_format", "is not a format made here", "Use png, jpeg, webp, avif or tiff")
     if not 1 <= wish.quality <= 100:
         raise bad("quality", "must lie between 1 and 100", "Leave it out for the default")
-    if wish.strength is not None and not 0 < wish.strength <= 1:  # also refuses NaN
+    strength = said.get("strength")
+    if strength is not None and not 0 < strength <= 1:  # also refuses NaN
         raise bad("strength", "is out of range", "Choose a number above 0, up to 1")
-    if wish.strength is not None and not (wish.upload and (card.uses_strength or wish.mask)):
+    if strength is not None and not (wish.upload and (card.uses_strength or wish.mask)):
         why = "this model does not use it" if wish.upload else "belongs to an image to start from, and none was sent"
         raise bad("strength", why, "Leave it out")
     if wish.tolerance not in (None, *TOLERANCES):

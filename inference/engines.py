@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.drawing import Drawing
 from inference.errors import OrderRefused
 from inference.vocabulary import Vocabulary
 
@@ -78,44 +79,20 @@ class ModelCard:
     vocabulary: Vocabulary | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """What is done to the drawn pixels, in this order. `palette`: colours (red, green, blue) they are drawn towards;
-    none for as they are. `size`: (width, height) they are brought to, filled and cut around the centre; None for as
-    drawn. `stretch`: brought to `size` without cutting, for a picture that was fitted in before it was changed.
-    `enlarge`: 1, 2 or 4 times the width and the height."""
-
-    palette: tuple[tuple[int, int, int], ...] = ()
-    enlarge: int = 1
-    size: tuple[int, int] | None = None
-    stretch: bool = False
-
-
-AS_DRAWN = Finish()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderOrder:
     """One picture to render.
 
-    `init_pixels`: the picture to start from (mode `image`), of any size, or None; not changed, not kept. `strength`:
-    in (0, 1], how far to leave it. `mask`: of the size of `init_pixels`; only there is painted (mode `inpaint`).
-    `references`: pictures of any size to look at beside the words. `seed`: in [0, 2**63). The prompt and the pictures
-    do not appear in `repr`.
+    `drawing`: how. `init_pixels`: the picture to start from (mode `image`), of any size, or None; not changed, not
+    kept. `mask`: of the size of `init_pixels`; only there is painted (mode `inpaint`). `references`: pictures of any
+    size to look at beside the words. The pictures do not appear in `repr`, as the prompt does not.
     """
 
-    prompt: str = field(repr=False)
+    drawing: Drawing
     model: str
-    width: int
-    height: int
-    steps: int
-    guidance: float
-    seed: int
     init_pixels: Pixels | None = field(default=None, repr=False)
-    strength: float = 0.6
     mask: Mask | None = field(default=None, repr=False)
     references: tuple[Pixels, ...] = field(default=(), repr=False)
-    finish: Finish = AS_DRAWN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,23 +152,28 @@ def check_order(order: RenderOrder, card: ModelCard) -> None:
 
     The prompt's length in tokens needs the model's tokenizer: `check_prompt_length`.
     """
-    _check_prompt(order.prompt)
-    check_size(order.width, order.height, card)
-    if not 1 <= order.steps <= card.max_steps:
-        raise OrderRefused("steps", f"choose 1 to {card.max_steps} steps")
-    if not (math.isfinite(order.guidance) and 0.0 <= order.guidance <= MAX_GUIDANCE):
-        raise OrderRefused("guidance", f"choose a number from 0 to {MAX_GUIDANCE:g}")
-    if not 0 <= order.seed <= MAX_SEED:
-        raise OrderRefused("seed", f"choose a whole number from 0 to {MAX_SEED}")
+    check_drawing(order.drawing, card)
     if order.init_pixels is not None:
-        _check_init_pixels(order.init_pixels, order.strength, card)
+        _check_init_pixels(order.init_pixels, order.drawing.strength, card)
     elif "text" not in card.modes:
         raise OrderRefused("init_pixels", "this model only changes pictures: send one along")
     if order.mask is not None:
         _check_mask(order.mask, order.init_pixels, card)
     if order.references:
         _check_references(order.references, card)
-    _check_finish(order)
+
+
+def check_drawing(drawing: Drawing, card: ModelCard) -> None:
+    """Raises `OrderRefused`, naming field and remedy, unless `card`'s model can draw so."""
+    _check_prompt(drawing.prompt)
+    check_size(drawing.width, drawing.height, card)
+    if not 1 <= drawing.steps <= card.max_steps:
+        raise OrderRefused("steps", f"choose 1 to {card.max_steps} steps")
+    if not (math.isfinite(drawing.guidance) and 0.0 <= drawing.guidance <= MAX_GUIDANCE):
+        raise OrderRefused("guidance", f"choose a number from 0 to {MAX_GUIDANCE:g}")
+    if not 0 <= drawing.seed <= MAX_SEED:
+        raise OrderRefused("seed", f"choose a whole number from 0 to {MAX_SEED}")
+    _check_finish(drawing)
 
 
 def check_prompt_length(tokens: int, card: ModelCard) -> None:
@@ -257,16 +239,16 @@ def _check_references(references: tuple[Pixels, ...], card: ModelCard) -> None:
         _check_picture("references", pixels)
 
 
-def _check_finish(order: RenderOrder) -> None:
-    times = order.finish.enlarge
-    if times not in ENLARGEMENTS:
+def _check_finish(drawing: Drawing) -> None:
+    finish = drawing.finish
+    if finish.enlarge not in ENLARGEMENTS:
         raise OrderRefused("enlarge", f"choose one of {', '.join(map(str, ENLARGEMENTS))}")
-    width, height = order.finish.size or (order.width, order.height)
-    if width * height * times * times > MAX_FINISHED_PIXELS:
+    wide, high = drawing.final_size
+    if wide * high > MAX_FINISHED_PIXELS:
         raise OrderRefused("enlarge", f"the enlarged picture would have more than {MAX_FINISHED_PIXELS} pixels")
-    if len(order.finish.palette) > MAX_PALETTE:
+    if len(finish.palette) > MAX_PALETTE:
         raise OrderRefused("palette", f"name at most {MAX_PALETTE} colours")
-    if any(not 0 <= value <= 255 for colour in order.finish.palette for value in colour):
+    if any(not 0 <= value <= 255 for colour in finish.palette for value in colour):
         raise OrderRefused("palette", "give each colour as red, green and blue from 0 to 255")
 
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.engines import Finish, Finished, Pixels, Rendering
+from inference.drawing import Finish
+from inference.engines import Finished, Pixels, Rendering
 
 _SOFTNESS: Final = 10.0
 """How far apart two colours of the palette share a pixel, in CIELAB units; about four just noticeable differences."""

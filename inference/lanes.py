@@ -152,7 +152,7 @@ class Lane:
                 raise QueueFull(max(1, math.ceil(seconds)))
             self._taken += 1
             order = ticket.order
-            self._waiting.put(ticket, share, order.width * order.height * order.steps)
+            self._waiting.put(ticket, share, order.drawing.width * order.drawing.height * order.drawing.steps)
             self._owner.submit(self._serve_next)
 
     def _serve_next(self) -> None:
@@ -231,8 +231,8 @@ def _called_off(ticket: Ticket) -> bool:
 
 def _checked(rendering: Rendering, ticket: Ticket) -> Rendering:
     """The rendering, if it is what was ordered: pixels of the right shape, from here on read-only."""
-    pixels, order = rendering.pixels, ticket.order
-    if pixels.shape != (order.height, order.width, 3) or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
+    pixels, drawing = rendering.pixels, ticket.order.drawing
+    if pixels.shape != (drawing.height, drawing.width, 3) or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
         raise EngineBroken(f"engine {ticket.engine.name} answered with pixels of another kind than ordered")
     pixels.flags.writeable = False
     return rendering

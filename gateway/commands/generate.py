@@ -67,19 +67,18 @@ def generate(
         stop(f"--output {output}: the name must end in {', '.join(_FORMATS)}")
     if not output.parent.is_dir():
         stop(f"--output {output}: there is no folder {output.parent}")
-    wish = {
+    said = {
         "prompt": prompt,
         "seed": seed,
         "width": width,
         "height": height,
         "steps": steps,
         "guidance": guidance,
-        "output_format": form,
     }
     # Aliases are names for callers; those in the file may stand for another model than the one chosen here.
     settings = load_settings(data_dir, {"model": model, "policy": policy}).model_copy(update={"aliases": {}})
     logging.getLogger("fluxgate.boot").setLevel(logging.ERROR)  # accepted gaps are the server's and /health's to say
-    result, data = asyncio.run(_draw(settings, wish, level, quiet=as_json))
+    result, data = asyncio.run(_draw(settings, said, form, level, quiet=as_json))
     if data is not None:
         output.write_bytes(data)
         result["file"] = str(output)
@@ -87,7 +86,9 @@ def generate(
     raise typer.Exit({"delivered": 0, "held": 1, "refused": 1, "failed": 3}[result["outcome"]])
 
 
-async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool) -> tuple[dict[str, Any], bytes | None]:
+async def _draw(
+    settings: Any, said: dict[str, Any], form: str, level: int, *, quiet: bool
+) -> tuple[dict[str, Any], bytes | None]:
     from gateway.auth.identity import Assurance, Principal, Scope
     from gateway.desk import Desk
     from gateway.exchange import Delivered
@@ -108,8 +109,8 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
             await house.dispatcher.start()
             await jobs.start(take_over=False)
             desk = Desk(house, jobs)
-            (request,) = desk.complete([Wish(**wish)], "cli", "cli", {"guidance": "--guidance"})
-            bar.update(task, description="Screening, drawing, sealing", total=request.steps)
+            (request,) = desk.complete([Wish(said, output_format=form)], "cli", "cli", {"guidance": "--guidance"})
+            bar.update(task, description="Screening, drawing, sealing", total=request.drawing.steps)
             # Whoever can open the data folder is the operator; the log names the caller as such.
             who = Principal("operator", "operator", frozenset({Scope.GENERATE}), Assurance(level))
             work = await desk.accept(who, [request])
@@ -118,14 +119,14 @@ async def _draw(settings: Any, wish: dict[str, Any], level: int, *, quiet: bool)
                 bar.update(task, completed=work.steps_done)
                 await asyncio.wait((waiting,), timeout=0.1)
             (outcome,) = waiting.result()
-            bar.update(task, completed=request.steps)
+            bar.update(task, completed=request.drawing.steps)
         finally:
             await jobs.close()
             await house.close()
     result: dict[str, Any] = {
         "outcome": type(outcome).__name__.lower(),
         "request_id": request.id,
-        "seed": request.seed,
+        "seed": request.drawing.seed,
         "log_index": outcome.receipt.index,
     }
     problem = problem_of_outcome(outcome)

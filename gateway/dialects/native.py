@@ -20,8 +20,8 @@ from gateway.exchange import Delivered, Outcome, drawing_of
 from gateway.intake.admission import FILES, called, caller, keyed
 from gateway.limits import Rate
 from gateway.problems import Problem
-from gateway.wishes import LabelFields, Wish
-from inference.engines import Finish
+from gateway.wishes import LabelFields, Wish, said_in
+from inference.drawing import Finish
 
 _FIELDS = {
     "guidance": "guidance_scale",
@@ -183,21 +183,19 @@ def _wish(desk: Desk, body: Flat | Nested, call: Call, who: Principal) -> Wish:
     if asked.steps is not None and asked.num_inference_steps is not None and asked.steps != asked.num_inference_steps:
         raise BadRequest("steps", "differs from num_inference_steps", "Send one of the two")
     return Wish(
-        prompt=asked.prompt,
+        said_in(
+            asked,
+            steps=asked.steps if asked.steps is not None else asked.num_inference_steps,
+            guidance=asked.guidance_scale,
+            finish=Finish(tuple(map(_colour, asked.palette)), asked.upscale),
+        ),
         model=body.model,
-        width=asked.width,
-        height=asked.height,
-        steps=asked.steps if asked.steps is not None else asked.num_inference_steps,
-        guidance=asked.guidance_scale,
-        seed=asked.seed,
         output_format=asked.output_format,
         quality=asked.output_quality,
         upload=_upload_id("image", asked.image) if asked.image else None,
-        strength=asked.strength,
         end_user=desk.end_user(call, who, asked.safety_identifier or asked.user),
         mask=_upload_id("mask", asked.mask) if asked.mask else None,
         references=tuple(_upload_id("references", url) for url in asked.references),
-        finish=Finish(tuple(map(_colour, asked.palette)), asked.upscale),
         visible_label=asked.visible_label,
         label_corner=asked.label_corner,
         label_language=asked.label_language,

@@ -17,7 +17,7 @@ from gateway.dialects.bodies import WireBody
 from gateway.errors import BadRequest
 from gateway.exchange import ImageRequest
 from gateway.intake.bodies import TooManyFiles
-from gateway.wishes import LabelFields, Wish
+from gateway.wishes import LabelFields, Wish, said_in
 from inference.engines import MAX_REFERENCES, ModelCard
 from policies.policy import TOLERANCES
 
@@ -88,13 +88,15 @@ def wishes(body: GenerationBody, card: ModelCard) -> list[Wish]:
     steps = _steps(body, card)
     return [
         Wish(
-            prompt=body.prompt,
+            said_in(
+                body,
+                width=width,
+                height=height,
+                steps=steps,
+                guidance=body.guidance_scale,
+                seed=None if body.seed is None else body.seed + number,
+            ),
             model=body.model,
-            width=width,
-            height=height,
-            steps=steps,
-            guidance=body.guidance_scale,
-            seed=None if body.seed is None else body.seed + number,
             output_format=body.output_format,
             quality=max(1, body.output_compression),  # 0 means the strongest compression there is
             end_user=body.safety_identifier or body.user,
@@ -209,7 +211,8 @@ def edit_wishes(body: EditBody, card: ModelCard, pictures: list[UploadFile], mas
     """The wishes, before any picture is taken in: so that what cannot be made is refused with nothing written."""
     seen, region, strength = (_LATER,) * (len(pictures) - 1), _LATER if mask else None, _strength(body, card, mask)
     return [
-        replace(wish, upload=_LATER, references=seen, mask=region, strength=strength) for wish in wishes(body, card)
+        replace(wish, said={**wish.said, "strength": strength}, upload=_LATER, references=seen, mask=region)
+        for wish in wishes(body, card)
     ]
 
 

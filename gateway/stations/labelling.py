@@ -54,7 +54,7 @@ class Labelling:
         """Raises `LabelDoesNotFit` if the picture is too small for its label."""
         label = self.visible(request)
         if label is not None:
-            check_fits(label, "edited" if request.upload else "generated", *request.final_size)
+            check_fits(label, "edited" if request.upload else "generated", *request.drawing.final_size)
 
 
 def _known(overlay: Overlay, word: str, words: tuple[Any, ...]) -> Any:

@@ -128,7 +128,7 @@ class Records:
                 statement=statement,
                 sealed=sealed,
                 rendering=rendering,
-                drawing=progress.request.drawing,
+                drawing=progress.request.recorded,
                 model_id=rendering.model_id,
                 weights_digest=rendering.weights_digest,
                 output_sha256=picture.sha256,
@@ -181,7 +181,7 @@ class Records:
             "now_state": outcome.value,
             "now_stage": progress.stage.value,
             "now_time": now.timestamp(),
-            "done": progress.request.steps if progress.is_drawn else progress.steps_drawn,
+            "done": progress.request.drawing.steps if progress.is_drawn else progress.steps_drawn,
             # What fails here is not the caller's to pay; what the caller calls off is, as far as it was drawn.
             "charge": 0 if outcome is entries.EntryKind.FAILED and job["now_code"] != CANCELLED else progress.charge,
         }

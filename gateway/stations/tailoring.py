@@ -34,16 +34,20 @@ class Tailoring:
 
     def sized(self, request: ImageRequest, sent: tuple[int, int] | None) -> ImageRequest:
         """`sent`: width and height of the input image, None if there is none. Pure."""
-        fitted = Fit(request.width, request.height, request.finish.size, request.finish.stretch)
+        drawing = request.drawing
+        fitted = Fit(drawing.width, drawing.height, drawing.finish.size, drawing.finish.stretch)
         if sent is not None and request.fits_input:
             fitted = fit_to(self._dispatcher.card(request.model), *sent)
         elif sent is not None:
             fitted = replace(fitted, cuts_input=cuts(*sent, fitted))
         return replace(
             request,
-            width=fitted.width,
-            height=fitted.height,
-            finish=replace(request.finish, size=fitted.size, stretch=fitted.stretch),
+            drawing=replace(
+                drawing,
+                width=fitted.width,
+                height=fitted.height,
+                finish=replace(drawing.finish, size=fitted.size, stretch=fitted.stretch),
+            ),
             cuts_input=fitted.cuts_input,
             notes=(*notes_on_size(fitted), *self._on_guidance(request)),
         )
@@ -67,7 +71,7 @@ class Tailoring:
 
     def _on_guidance(self, request: ImageRequest) -> tuple[Note, ...]:
         card = self._dispatcher.card(request.model)
-        is_idle = not card.uses_guidance and request.guidance != card.default_guidance
+        is_idle = not card.uses_guidance and request.drawing.guidance != card.default_guidance
         return (GUIDANCE_UNUSED,) if is_idle else ()
 
     async def _is_stopped(self, who: Principal, request: ImageRequest) -> bool:

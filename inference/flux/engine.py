@@ -153,11 +153,11 @@ class FluxEngine:
         torch.set_num_threads(self._options.cpu_threads)  # each time: it is the process's setting, not ours alone
         started = time.perf_counter()
         try:
-            check_prompt_length(self.prompt_tokens(order.prompt), self._card)
+            check_prompt_length(self.prompt_tokens(order.drawing.prompt), self._card)
             pixels = self._draw(order, progress, cancelled)
             repainted = None
             if order.mask is not None and order.init_pixels is not None:
-                stretch = order.finish.stretch
+                stretch = order.drawing.finish.stretch
                 pixels, repainted = repaint(order.init_pixels, order.mask, pixels, stretch=stretch)
         except InferenceError:
             raise
@@ -195,15 +195,15 @@ class FluxEngine:
 
         pipeline, picture = self._pipeline_and_picture(order)
         images = pipeline(
-            prompt=order.prompt,
-            height=order.height,
-            width=order.width,
-            num_inference_steps=order.steps,
+            prompt=order.drawing.prompt,
+            height=order.drawing.height,
+            width=order.drawing.width,
+            num_inference_steps=order.drawing.steps,
             # 1 rather than the order's number where it has no effect: the pipelines warn otherwise.
-            guidance_scale=order.guidance if self._card.uses_guidance else 1.0,
+            guidance_scale=order.drawing.guidance if self._card.uses_guidance else 1.0,
             max_sequence_length=self._card.text_tokens,
             # On the CPU whatever the device, so that a seed means the same noise everywhere.
-            generator=torch.Generator("cpu").manual_seed(order.seed),
+            generator=torch.Generator("cpu").manual_seed(order.drawing.seed),
             output_type="pt",
             callback_on_step_end=after_step,
             **picture,
@@ -211,19 +211,19 @@ class FluxEngine:
         return to_pixels(images[0])
 
     def _pipeline_and_picture(self, order: RenderOrder) -> tuple[Any, dict[str, Any]]:
-        stretch = order.finish.stretch
+        stretch = order.drawing.finish.stretch
         if order.init_pixels is not None and order.mask is not None:
             given = {
-                "image": to_tensor(order.init_pixels, order.height, order.width, stretch=stretch),
-                "mask_image": mask_to_tensor(order.mask, order.height, order.width, stretch=stretch),
-                "strength": order.strength,
+                "image": to_tensor(order.init_pixels, order.drawing.height, order.drawing.width, stretch=stretch),
+                "mask_image": mask_to_tensor(order.mask, order.drawing.height, order.drawing.width, stretch=stretch),
+                "strength": order.drawing.strength,
             }
             if order.references:
                 given["image_reference"] = self._as_pil(order.references)
             return self._sibling(_INPAINTING[self._family.pipeline]), given
         if order.init_pixels is not None and self._family.uses_strength:
-            image = to_tensor(order.init_pixels, order.height, order.width, stretch=stretch)
-            return self._sibling("FluxImg2ImgPipeline"), {"image": image, "strength": order.strength}
+            image = to_tensor(order.init_pixels, order.drawing.height, order.drawing.width, stretch=stretch)
+            return self._sibling("FluxImg2ImgPipeline"), {"image": image, "strength": order.drawing.strength}
         # FLUX.2 reads pictures beside the words, the one to change first.
         seen = (*(() if order.init_pixels is None else (order.init_pixels,)), *order.references)
         return self._pipeline, {"image": self._as_pil(seen)} if seen else {}

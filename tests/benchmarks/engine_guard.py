@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from inference.demo import WEIGHTS
+from inference.drawing import Drawing
 from inference.engines import RenderOrder
 from inference.flux.engine import FluxEngine
 
@@ -42,7 +43,7 @@ def main() -> int:
     equal, ours, theirs = True, [], []
     for number in range(given.rounds + 2):
         order = RenderOrder(
-            "a red apple", card.id, given.size, given.size, given.steps, card.default_guidance, seed=number
+            Drawing("a red apple", number, given.size, given.size, given.steps, card.default_guidance), card.id
         )
         seconds_ours, pixels_ours = _timed(lambda order=order: _render(engine, order))
         seconds_theirs, pixels_theirs = _timed(lambda order=order: _bare(engine, order))
@@ -75,13 +76,13 @@ def _render(engine: FluxEngine, order: RenderOrder) -> np.ndarray:
 def _bare(engine: FluxEngine, order: RenderOrder) -> np.ndarray:
     card = engine.models[0]
     image = engine._pipeline(  # the same loaded weights: a second copy would not fit beside a large model
-        prompt=order.prompt,
-        height=order.height,
-        width=order.width,
-        num_inference_steps=order.steps,
-        guidance_scale=order.guidance if card.uses_guidance else 1.0,
+        prompt=order.drawing.prompt,
+        height=order.drawing.height,
+        width=order.drawing.width,
+        num_inference_steps=order.drawing.steps,
+        guidance_scale=order.drawing.guidance if card.uses_guidance else 1.0,
         max_sequence_length=card.text_tokens,
-        generator=torch.Generator("cpu").manual_seed(order.seed),
+        generator=torch.Generator("cpu").manual_seed(order.drawing.seed),
     ).images[0]
     return np.asarray(image)
 

@@ -74,7 +74,7 @@ def stub_engine() -> type:
         def render(
             self, order: RenderOrder, *, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
         ) -> Rendering:
-            progress(order.steps, order.steps)
+            progress(order.drawing.steps, order.drawing.steps)
             card = self.models[0]
             return Rendering(noise.copy(), card.id, card.weights_digest, False, "stub 1", "exact", 0.0)
 

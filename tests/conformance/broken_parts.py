@@ -140,14 +140,18 @@ class Unstoppable(_Engine):
         return super().render(order, progress=progress, cancelled=deaf)
 
 
+def _with(order: RenderOrder, **changes: Any) -> RenderOrder:
+    return dataclasses.replace(order, drawing=dataclasses.replace(order.drawing, **changes))
+
+
 class OneNoise(_Engine):
     def render(self, order: RenderOrder, **told: Any) -> Rendering:
-        return super().render(dataclasses.replace(order, seed=5), **told)
+        return super().render(_with(order, seed=5), **told)
 
 
 class AnyPrompt(_Engine):
     def render(self, order: RenderOrder, **told: Any) -> Rendering:
-        return super().render(dataclasses.replace(order, prompt=order.prompt.strip() or "a cat"), **told)
+        return super().render(_with(order, prompt=order.drawing.prompt.strip() or "a cat"), **told)
 
 
 class _Mark(LibraryWatermark):

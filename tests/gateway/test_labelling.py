@@ -15,11 +15,12 @@ from gateway.settings import SettingsError, load_settings
 from gateway.stations.labelling import Labelling
 from gateway.stations.rulebook import rulebook
 from gateway.wiring import labelling_of
+from inference.drawing import Drawing
 from policies.loading import load_policy
 from provenance.claims import LabelStyle
 from provenance.labels import LabelDoesNotFit, languages
 
-REQUEST = ImageRequest("r", "native", "demo", "a fox", 256, 256, 1, 0.0, 7, datetime.now(UTC))
+REQUEST = ImageRequest("r", "native", "demo", Drawing("a fox", 7, 256, 256, 1, 0.0), datetime.now(UTC))
 STYLES = get_args(LabelStyle)
 styles = st.sampled_from(STYLES)
 
@@ -41,7 +42,9 @@ def test_a_language_that_is_no_longer_offered_gives_way_to_the_first() -> None:
 
 
 def test_a_picture_too_small_for_its_words_is_refused() -> None:
-    narrow = replace(REQUEST, width=64, height=1024, visible_label="text", label_language="fi")
+    narrow = replace(
+        REQUEST, drawing=replace(REQUEST.drawing, width=64, height=1024), visible_label="text", label_language="fi"
+    )
     with pytest.raises(LabelDoesNotFit):
         Labelling().check(narrow)
     Labelling().check(replace(narrow, visible_label="icon"))

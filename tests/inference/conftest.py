@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.drawing import KNOBS, Drawing
 from inference.engines import RenderOrder
 from inference.flux.engine import FluxEngine
 from tests.inference import tiny_models
@@ -45,9 +46,10 @@ def order_for() -> Callable[..., RenderOrder]:
         side = -(-64 // card.multiple_of) * card.multiple_of
         side = max(side, card.min_side)
         fields = {
-            "prompt": "a red apple", "model": card.id, "width": side, "height": side,
+            "prompt": "a red apple", "width": side, "height": side,
             "steps": 2, "guidance": card.default_guidance, "seed": 1,
         }  # fmt: skip
-        return RenderOrder(**{**fields, **changes})  # type: ignore[arg-type]
+        fields |= {name: changes.pop(name) for name in KNOBS & changes.keys()}
+        return RenderOrder(Drawing(**fields), **{"model": card.id, **changes})  # type: ignore[arg-type]
 
     return make

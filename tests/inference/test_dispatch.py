@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inference.dispatch import Dispatcher
+from inference.drawing import Drawing
 from inference.engines import ModelCard, Rendering, RenderOrder
 from inference.errors import (
     DispatcherClosed,
@@ -71,8 +72,8 @@ class PacedEngine:
         self, order: RenderOrder, *, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
     ) -> Rendering:
         self.threads.add(threading.get_ident())
-        self.begun.append(order.seed)
-        for step in range(order.steps):
+        self.begun.append(order.drawing.seed)
+        for step in range(order.drawing.steps):
             while not self.go.wait(0.005):
                 if cancelled():
                     raise RenderCancelled
@@ -80,8 +81,8 @@ class PacedEngine:
                 raise self.fail_with
             if cancelled():
                 raise RenderCancelled
-            progress(step + 1, order.steps)
-        pixels = np.full((order.height, order.width, 3), order.seed % 256, np.uint8)
+            progress(step + 1, order.drawing.steps)
+        pixels = np.full((order.drawing.height, order.drawing.width, 3), order.drawing.seed % 256, np.uint8)
         return Rendering(pixels, order.model, "sha256:0", False, "paced/1", "exact", 0.01)
 
     def close(self) -> None:
@@ -90,7 +91,7 @@ class PacedEngine:
 
 
 def order(seed: int = 1, model: str = "paced/one", steps: int = 2) -> RenderOrder:
-    return RenderOrder("a red apple", model, 64, 64, steps, 0.0, seed)
+    return RenderOrder(Drawing("a red apple", seed, 64, 64, steps, 0.0), model)
 
 
 def dispatcher(*engines: PacedEngine, queue_size: int = 2, seconds: float = 10.0) -> Dispatcher:
@@ -170,7 +171,7 @@ def _deaf(engine: PacedEngine) -> Callable[..., Rendering]:
     whole = engine.render
 
     def render(given: RenderOrder, **calls: Callable[..., bool]) -> Rendering:
-        engine.begun.append(given.seed)
+        engine.begun.append(given.drawing.seed)
         engine.go.wait()
         return whole(given, **calls)  # type: ignore[arg-type]
 

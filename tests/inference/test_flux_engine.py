@@ -72,10 +72,11 @@ from gateway.parts import torchvision_ops
 torchvision_ops.install()
 import torch
 torch.set_num_threads(int(sys.argv[2]))
+from inference.drawing import Drawing
 from inference.engines import RenderOrder
 from inference.flux.engine import FluxEngine
 engine = FluxEngine(FluxEngine.Options(model=sys.argv[1], device="cpu"))
-order = RenderOrder("a red apple", engine.models[0].id, 256, 256, 4, 0.0, 99)
+order = RenderOrder(Drawing("a red apple", 99, 256, 256, 4, 0.0), engine.models[0].id)
 rendering = engine.render(order, progress=lambda done, total: None, cancelled=lambda: False)
 print(rendering.weights_digest, hashlib.sha256(rendering.pixels.tobytes()).hexdigest())
 """
@@ -108,13 +109,13 @@ def test_pixels_are_those_of_the_bare_pipeline(
     ours = draw(engine, order)
     bare = diffusers.DiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
     image = bare(
-        prompt=order.prompt,
-        height=order.height,
-        width=order.width,
-        num_inference_steps=order.steps,
+        prompt=order.drawing.prompt,
+        height=order.drawing.height,
+        width=order.drawing.width,
+        num_inference_steps=order.drawing.steps,
         guidance_scale=1.0,
         max_sequence_length=engine.models[0].text_tokens,
-        generator=torch.Generator("cpu").manual_seed(order.seed),
+        generator=torch.Generator("cpu").manual_seed(order.drawing.seed),
     ).images[0]
     assert np.array_equal(ours, np.asarray(image))
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.dispatch import Dispatcher
-from inference.engines import MAX_REFERENCES, Finish, RenderOrder, check_order
+from inference.drawing import Finish
+from inference.engines import MAX_REFERENCES, RenderOrder, check_order
 from inference.errors import OrderRefused
 from inference.finishing import finish, recolour, resize
 from inference.flux.engine import FluxEngine
@@ -37,7 +38,7 @@ def mask(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["flux", "klein"])
 def test_only_the_open_region_is_painted_anew(kind: str, request: pytest.FixtureRequest, order_for: OrderFor) -> None:
     engine = request.getfixturevalue(kind)
-    side = order_for(engine).width
+    side = order_for(engine).drawing.width
     original, opened = picture(side, side), mask(side, side)
 
     rendering = engine.render(
@@ -57,8 +58,8 @@ def test_a_larger_picture_and_its_mask_are_cut_alike(flux: FluxEngine, order_for
     rendering = flux.render(order, progress=lambda done, total: None, cancelled=lambda: False)
     assert rendering.repainted is not None
     x, y, width, height = rendering.repainted
-    assert 0 <= x < x + width <= order.width
-    assert 0 <= y < y + height <= order.height
+    assert 0 <= x < x + width <= order.drawing.width
+    assert 0 <= y < y + height <= order.drawing.height
 
 
 def test_a_mask_that_opens_only_what_is_cut_away_is_refused(flux: FluxEngine, order_for: OrderFor) -> None:

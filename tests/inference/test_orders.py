@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from inference.drawing import KNOBS, Drawing
 from inference.engines import MAX_SEED, ModelCard, RenderOrder, check_order
 from inference.errors import OrderRefused
 
@@ -12,8 +13,9 @@ CARD = ModelCard(
 
 
 def order(**changes: object) -> RenderOrder:
-    fields = {"prompt": "a fox", "model": "m/one", "width": 256, "height": 256, "steps": 4, "guidance": 0.0, "seed": 0}
-    return RenderOrder(**{**fields, **changes})  # type: ignore[arg-type]
+    fields = {"prompt": "a fox", "width": 256, "height": 256, "steps": 4, "guidance": 0.0, "seed": 0}
+    fields |= {name: changes.pop(name) for name in KNOBS & changes.keys()}
+    return RenderOrder(Drawing(**fields), "m/one", **changes)  # type: ignore[arg-type]
 
 
 def pixels(height: int, width: int) -> np.ndarray:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.engines import Finish, ModelCard, Rendering
+from inference.drawing import Finish
+from inference.engines import ModelCard, Rendering
 from inference.errors import OrderRefused
 from inference.finishing import finish, recolour
 from inference.sizes import cuts, fit, fit_to

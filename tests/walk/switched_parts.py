@@ -163,7 +163,7 @@ class SwitchedEngine(FluxEngine):
     def render(
         self, order: RenderOrder, *, progress: Callable[[int, int], None], cancelled: Callable[[], bool]
     ) -> Rendering:
-        DRAWN.append(order.seed)
+        DRAWN.append(order.drawing.seed)
         mood = SWITCHES.get(self.name, CALM)
         if mood == "exits":
             sys.exit(3)

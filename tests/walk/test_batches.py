@@ -5,7 +5,6 @@ Native requests are one picture each; OpenAI's have `n`. The pictures are judged
 
 import base64
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from inference.drawing import Drawing
 from inference.engines import RenderOrder
 from moderation.known_pictures.pdq import pdq
 from provenance.looks.fingerprint import sha256
@@ -45,11 +45,8 @@ class Listed:
     def forbid(self, route: str, number: int) -> None:
         """Lists the picture of that number as the engine draws it."""
         card = self.house.parts.dispatcher.models[0]
-        order = RenderOrder(
-            HARMLESS, card.id, SIZE, SIZE, steps=STEPS, guidance=card.default_guidance, seed=SEED + number
-        )
-        if route == "edits":
-            order = replace(order, init_pixels=PLAIN, strength=1.0)
+        drawing = Drawing(HARMLESS, SEED + number, SIZE, SIZE, STEPS, card.default_guidance, strength=1.0)
+        order = RenderOrder(drawing, card.id, init_pixels=PLAIN if route == "edits" else None)
         work = self.house.parts.dispatcher.render(order, progress=lambda done, total: None, cancel=Event())
         hashes, _ = pdq(self.house.run(work).pixels)
         with self.file.open("a") as rows:

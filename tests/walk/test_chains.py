@@ -15,6 +15,7 @@ from gateway.auth.identity import Assurance, Principal
 from gateway.exchange import ImageRequest
 from gateway.settings import ChainOptions
 from gateway.stations.chains import LONGEST, Chains
+from inference.drawing import Drawing
 from tests.walk import independent
 from tests.walk.house import HARMLESS, SIZE, House
 
@@ -39,7 +40,12 @@ def clock() -> Clock:
 
 def asked(words: str, end_user: str | None = None, number: str = "") -> ImageRequest:
     return ImageRequest(
-        f"req_{number or words}", "native", "m", words, 64, 64, 1, 0.0, 0, datetime.now(UTC), end_user=end_user
+        f"req_{number or words}",
+        "native",
+        "m",
+        Drawing(words, 0, 64, 64, 1, 0.0),
+        datetime.now(UTC),
+        end_user=end_user,
     )
 
 

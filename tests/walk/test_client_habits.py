@@ -203,7 +203,7 @@ def strength_of(house: House, **fields: Any) -> float:
     real = house.parts.dispatcher.render
 
     async def render(order: Any, **options: Any) -> Any:
-        seen.append(order.strength)
+        seen.append(order.drawing.strength)
         return await real(order, **options)
 
     house.parts.dispatcher.render = render  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gateway.parts.conformance.samples import Samples
+from inference.drawing import Drawing
 from inference.engines import ModelCard, Rendering, RenderOrder, check_order
 from inference.errors import InferenceError, OrderRefused, RenderCancelled
 
@@ -36,7 +37,11 @@ def _order(card: ModelCard, prompt: str) -> RenderOrder:
     side = max(card.min_side, -(-64 // card.multiple_of) * card.multiple_of)
     side = -(-side // card.multiple_of) * card.multiple_of
     steps = min(2, card.max_steps)
-    return RenderOrder(prompt, card.id, side, side, steps, card.default_guidance, seed=1)
+    return RenderOrder(Drawing(prompt, 1, side, side, steps, card.default_guidance), card.id)
+
+
+def _with(order: RenderOrder, **changes: Any) -> RenderOrder:
+    return replace(order, drawing=replace(order.drawing, **changes))
 
 
 def _model_faults(part: Any, card: ModelCard, order: RenderOrder) -> Iterator[str]:
@@ -63,9 +68,9 @@ def _model_faults(part: Any, card: ModelCard, order: RenderOrder) -> Iterator[st
     again = part.render(order, progress=_quiet, cancelled=lambda: False)
     if first.exactness == "exact" and not np.array_equal(first.pixels, again.pixels):
         yield "the rendering says `exact`, and an equal order gave other pixels: take all randomness from the seed"
-    other = part.render(replace(order, seed=2), progress=_quiet, cancelled=lambda: False)
+    other = part.render(_with(order, seed=2), progress=_quiet, cancelled=lambda: False)
     if np.array_equal(first.pixels, other.pixels):
-        yield "another seed gave the same pixels: draw the noise from `order.seed`"
+        yield "another seed gave the same pixels: draw the noise from `order.drawing.seed`"
     yield from _cancel_faults(part, order)
     yield from _refusal_faults(part, card, order)
     after = part.render(order, progress=_quiet, cancelled=lambda: False)
@@ -78,7 +83,7 @@ def _rendering_faults(part: Any, card: ModelCard, order: RenderOrder, rendering:
         yield "`render` must return a `Rendering`"
         return
     pixels = rendering.pixels
-    if pixels.dtype != np.uint8 or pixels.shape != (order.height, order.width, 3):
+    if pixels.dtype != np.uint8 or pixels.shape != (order.drawing.height, order.drawing.width, 3):
         yield f"the pixels must be uint8 of shape (height, width, 3), these are {pixels.dtype} of {pixels.shape}"
     if not pixels.flags.c_contiguous or pixels.flags.writeable:
         yield "the pixels must be C-contiguous and read-only: `pixels.flags.writeable = False`"
@@ -110,9 +115,9 @@ def _cancel_faults(part: Any, order: RenderOrder) -> Iterator[str]:
 
 def _refusal_faults(part: Any, card: ModelCard, order: RenderOrder) -> Iterator[str]:
     refused: tuple[tuple[str, RenderOrder], ...] = (
-        ("a size its card does not offer", replace(order, width=card.max_side + card.multiple_of)),
-        ("an empty prompt", replace(order, prompt=" ")),
-        ("a negative seed", replace(order, seed=-1)),
+        ("a size its card does not offer", _with(order, width=card.max_side + card.multiple_of)),
+        ("an empty prompt", _with(order, prompt=" ")),
+        ("a negative seed", _with(order, seed=-1)),
     )
     for what, wrong in refused:
         yield from _one_refusal(part, what, wrong)

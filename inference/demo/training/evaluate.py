@@ -28,6 +28,7 @@ from inference.demo.training.glyphs import glyph_table
 from inference.demo.training.matcher import find_glyphs, names_are_found
 from inference.demo.training.rendering import Pixels, paint
 from inference.demo.training.scenes import Scene, draw_scene
+from inference.drawing import Drawing
 from inference.engines import RenderOrder
 
 HERE = Path(__file__).parents[1]
@@ -66,10 +67,8 @@ class Artist:
     def draw(self, prompt: str, seed: int) -> Pixels:
         """One picture of the default size."""
         height, width = self.card.default_size
-        order = RenderOrder(
-            prompt=prompt, model=self.card.id, width=width, height=height, steps=self.card.default_steps,
-            guidance=self.card.default_guidance, seed=seed,
-        )  # fmt: skip
+        drawing = Drawing(prompt, seed, width, height, self.card.default_steps, self.card.default_guidance)
+        order = RenderOrder(drawing, self.card.id)
         rendering = self._engine.render(order, progress=lambda step, steps: None, cancelled=lambda: False)
         self.seconds.append(rendering.seconds)
         return rendering.pixels
