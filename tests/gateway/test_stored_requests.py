@@ -1,4 +1,4 @@
-"""A request that was accepted is drawn by the version that finds it: also by a newer one than the one that stored it."""
+"""A request that was accepted is drawn by whichever version finds it, newer than the one that stored it or not."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
