@@ -20,7 +20,7 @@ Mask: TypeAlias = NDArray[np.uint8]
 
 Finished: TypeAlias = Literal["recoloured", "upscaled", "cropped"]
 
-Mode: TypeAlias = Literal["text", "image", "inpaint", "references"]
+ModeName: TypeAlias = Literal["text", "image", "inpaint", "references"]
 """Draw from words; change a picture; paint a region of one anew; look at other pictures beside the words."""
 
 MAX_SEED = 2**63 - 1
@@ -60,7 +60,7 @@ class ModelCard:
     licence: str
     commercial_use: bool
     trained: bool
-    modes: tuple[Mode, ...]
+    modes: tuple[ModeName, ...]
     default_steps: int
     max_steps: int
     default_size: tuple[int, int]

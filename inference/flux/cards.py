@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from inference.engines import ModelCard
 from inference.errors import WeightsError
 from inference.flux.families import Family, is_cleared
+from inference.flux.modes import names_of
 from inference.flux.weights import ModelFolder
 from inference.vocabulary import read_vocabulary
 
@@ -95,7 +96,7 @@ def build_card(
         licence=licence or sheet.licence or family.licence,
         commercial_use=_first(commercial_use, sheet.commercial_use, is_cleared(family, folder.hub_id)),
         trained=_first(trained, sheet.trained),
-        modes=family.modes,
+        modes=names_of(family.modes),
         default_steps=min(sheet.default_steps or family.default_steps, max_steps),
         max_steps=max_steps,
         default_size=default_size,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import diffusers
-import numpy as np
 import torch
 import transformers
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,11 +29,10 @@ from inference.errors import (
 )
 from inference.flux.cards import build_card
 from inference.flux.families import recognise
+from inference.flux.modes import Mode, mode_for
 from inference.flux.prompt_lengths import PromptLengths
-from inference.flux.tensors import mask_to_tensor, repaint, to_pixels, to_tensor
+from inference.flux.tensors import repaint, to_pixels
 from inference.flux.weights import PINS, check_pins, locate, take_digest
-
-_INPAINTING = {"FluxPipeline": "FluxInpaintPipeline", "Flux2KleinPipeline": "Flux2KleinInpaintPipeline"}
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -193,8 +191,8 @@ class FluxEngine:
                 raise RenderCancelled
             return tensors
 
-        pipeline, picture = self._pipeline_and_picture(order)
-        images = pipeline(
+        mode = mode_for(self._family.modes, order)
+        images = self._pipeline_for(mode)(
             prompt=order.drawing.prompt,
             height=order.drawing.height,
             width=order.drawing.width,
@@ -206,40 +204,19 @@ class FluxEngine:
             generator=torch.Generator("cpu").manual_seed(order.drawing.seed),
             output_type="pt",
             callback_on_step_end=after_step,
-            **picture,
+            **mode.arguments(order, self._pipeline.image_processor.numpy_to_pil),
         ).images
         return to_pixels(images[0])
 
-    def _pipeline_and_picture(self, order: RenderOrder) -> tuple[Any, dict[str, Any]]:
-        stretch = order.drawing.finish.stretch
-        if order.init_pixels is not None and order.mask is not None:
-            given = {
-                "image": to_tensor(order.init_pixels, order.drawing.height, order.drawing.width, stretch=stretch),
-                "mask_image": mask_to_tensor(order.mask, order.drawing.height, order.drawing.width, stretch=stretch),
-                "strength": order.drawing.strength,
-            }
-            if order.references:
-                given["image_reference"] = self._as_pil(order.references)
-            return self._sibling(_INPAINTING[self._family.pipeline]), given
-        if order.init_pixels is not None and self._family.uses_strength:
-            image = to_tensor(order.init_pixels, order.drawing.height, order.drawing.width, stretch=stretch)
-            return self._sibling("FluxImg2ImgPipeline"), {"image": image, "strength": order.drawing.strength}
-        # FLUX.2 reads pictures beside the words, the one to change first.
-        seen = (*(() if order.init_pixels is None else (order.init_pixels,)), *order.references)
-        return self._pipeline, {"image": self._as_pil(seen)} if seen else {}
-
-    def _sibling(self, pipeline: str) -> Any:
-        """Another pipeline on the same weights."""
-        if pipeline not in self._siblings:
-            made = getattr(diffusers, pipeline)(**self._pipeline.components)
+    def _pipeline_for(self, mode: Mode) -> Any:
+        """The mode's pipeline, on the same weights."""
+        if mode.pipeline == self._family.pipeline:
+            return self._pipeline
+        if mode.pipeline not in self._siblings:
+            made = getattr(diffusers, mode.pipeline)(**self._pipeline.components)
             made.set_progress_bar_config(disable=True)
-            self._siblings[pipeline] = made
-        return self._siblings[pipeline]
-
-    def _as_pil(self, pictures: tuple[Pixels, ...]) -> list[Any]:
-        """The pipelines of FLUX.2 take PIL images only."""
-        turn = self._pipeline.image_processor.numpy_to_pil
-        return [turn(pixels[None].astype(np.float32) / 255.0)[0] for pixels in pictures]
+            self._siblings[mode.pipeline] = made
+        return self._siblings[mode.pipeline]
 
     def _translated(self, error: Exception, doing: str) -> InferenceError:
         """Our exception for a foreign one, naming its kind only: its text may quote the prompt."""

@@ -9,17 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.engines import Mode
 from inference.errors import WeightsError
+from inference.flux.modes import FLUX_1, FLUX_2, KLEIN, Mode
 
 NON_COMMERCIAL_1 = "FLUX.1 [dev] Non-Commercial License"
 NON_COMMERCIAL_2 = "FLUX Non-Commercial License v2"
 NOT_STATED = "not stated"
-
-
-_FLUX_1: tuple[Mode, ...] = ("text", "image", "inpaint")
-_KLEIN: tuple[Mode, ...] = ("text", "image", "inpaint", "references")
-_FLUX_2: tuple[Mode, ...] = ("text", "image", "references")  # diffusers 0.42 has no inpainting for Flux2Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class Family:
     guided: bool = False
     distilled: bool = False
     uses_strength: bool = False
-    modes: tuple[Mode, ...] = _FLUX_1
+    modes: tuple[Mode, ...] = FLUX_1
 
     @property
     def uses_guidance(self) -> bool:
@@ -70,28 +65,28 @@ DEV = Family(
 KLEIN_4B = Family(
     "flux-2-klein-4b", "Flux2KleinPipeline", ("black-forest-labs/FLUX.2-klein-4B",), 24, "Apache-2.0", True,
     default_steps=4, max_steps=50, default_guidance=0.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS, distilled=True,
-    modes=_KLEIN,
+    modes=KLEIN,
 )  # fmt: skip
 KLEIN_9B = Family(
     "flux-2-klein-9b", "Flux2KleinPipeline", ("black-forest-labs/FLUX.2-klein-9B",), 32, NON_COMMERCIAL_2, False,
     default_steps=4, max_steps=50, default_guidance=0.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS, distilled=True,
-    modes=_KLEIN,
+    modes=KLEIN,
 )  # fmt: skip
 KLEIN_BASE_4B = Family(
     "flux-2-klein-base-4b", "Flux2KleinPipeline", ("black-forest-labs/FLUX.2-klein-base-4B",), 24, "Apache-2.0", True,
     default_steps=50, max_steps=100, default_guidance=4.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS,
-    modes=_KLEIN,
+    modes=KLEIN,
 )  # fmt: skip
 KLEIN_BASE_9B = Family(
     "flux-2-klein-base-9b", "Flux2KleinPipeline", ("black-forest-labs/FLUX.2-klein-base-9B",), 32,
     NON_COMMERCIAL_2, False,
     default_steps=50, max_steps=100, default_guidance=4.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS,
-    modes=_KLEIN,
+    modes=KLEIN,
 )  # fmt: skip
 FLUX2_DEV = Family(
     "flux-2-dev", "Flux2Pipeline", ("black-forest-labs/FLUX.2-dev",), 48, NON_COMMERCIAL_2, False,
     default_steps=50, max_steps=100, default_guidance=4.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS, guided=True,
-    modes=_FLUX_2,
+    modes=FLUX_2,
 )  # fmt: skip
 
 # The architectures with weights of somebody's own: behaviour as the nearest published family, no licence presumed.
@@ -108,18 +103,18 @@ OWN_FLUX1_GUIDED = Family(
 OWN_KLEIN = Family(
     "flux-2-klein-architecture", "Flux2KleinPipeline", (), 0, NOT_STATED, False,
     default_steps=4, max_steps=50, default_guidance=0.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS, distilled=True,
-    modes=_KLEIN,
+    modes=KLEIN,
 )  # fmt: skip
 OWN_KLEIN_BASE = Family(
     "flux-2-klein-base-architecture", "Flux2KleinPipeline", (), 0, NOT_STATED, False,
     default_steps=50, max_steps=100, default_guidance=4.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS,
-    modes=_KLEIN,
+    modes=KLEIN,
 )  # fmt: skip
 
 OWN_FLUX2 = Family(
     "flux-2-architecture", "Flux2Pipeline", (), 0, NOT_STATED, False,
     default_steps=50, max_steps=100, default_guidance=4.0, text_tokens=512, max_pixels=_FOUR_MEGAPIXELS, guided=True,
-    modes=_FLUX_2,
+    modes=FLUX_2,
 )  # fmt: skip
 
 PUBLISHED = (SCHNELL, DEV, KLEIN_4B, KLEIN_9B, KLEIN_BASE_4B, KLEIN_BASE_9B, FLUX2_DEV)
