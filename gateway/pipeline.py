@@ -62,10 +62,7 @@ async def produce(
         read = await house.screening.prompt(request.prompt, before)
         if request.revised_prompt is not None:  # it is what reaches the model
             read += await house.screening.prompt(request.revised_prompt)
-        seen = [
-            (*await house.screening.image(picture.pixels, Stage.INPUT_IMAGE), *picture.findings)
-            for picture in sent.pictures
-        ]
+        seen = [await house.uploads.screened(picture) for picture in sent.pictures]
 
         # 2. Decide about the words together with the pictures: what may be drawn may not be done to somebody in a
         #    picture. Then about each picture; asking again for what was refused makes it harder.

@@ -70,7 +70,8 @@ def introduced(classifiers: Sequence[PromptClassifier]) -> tuple[PromptClassifie
 class ImageClassifier(Protocol):
     """Looks at pictures. It may be called from several threads at once. `close() -> None` is optional.
 
-    So is the class attribute `stages`, a set: pictures of other stages are not shown to it.
+    So is the class attribute `stages`, a set: pictures of other stages are not shown to it; and `steady`, see
+    `is_steady`.
     """
 
     name: str
@@ -87,6 +88,13 @@ class ImageClassifier(Protocol):
         `pixels`: (height, width, 3), uint8, sRGB; not changed, not kept.
         """
         ...
+
+
+def is_steady(part: object) -> bool:
+    """Whether a part of any kind says (class attribute `steady = True`) that one subject always has the same findings
+    on one day. What it finds in an upload is kept for the edits of it; a part that does not say so, such as one with
+    lists that change while the process runs, is asked every time."""
+    return getattr(part, "steady", False) is True
 
 
 @runtime_checkable

@@ -75,6 +75,7 @@ class Clip:
 
     name = PART
     version = "1"
+    steady = True
 
     class Options(ModelOptions):
         """Also which sentences.

@@ -43,6 +43,7 @@ class Nudity:
 
     name = PART
     version = "1"
+    steady = True
     licence = "AGPL-3.0 (nudenet)"
 
     class Options(BaseModel):

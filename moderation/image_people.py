@@ -40,6 +40,7 @@ class People:
 
     name = PART
     version = f"opencv-{cv2.__version__}"
+    steady = True
     stages = frozenset({Stage.INPUT_IMAGE})
     """Who is in a picture made here changes nothing, so those are not shown to it."""
 

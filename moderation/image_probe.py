@@ -25,6 +25,7 @@ class Probe:
 
     name = PART
     version = "1"
+    steady = True
 
     class Options(ModelOptions):
         """Also which probes.

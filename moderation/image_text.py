@@ -45,6 +45,7 @@ class RapidOcr:
 
     name = PART
     version = "1"
+    steady = True
 
     class Options(BaseModel):
         """`model_folder`: a folder with one `.onnx` file each whose name contains `_det_`, `_rec_` and `_cls_`; without

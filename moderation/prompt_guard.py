@@ -42,6 +42,7 @@ class GuardPart:
 
     name: ClassVar[str] = "guard"
     version: str = "1"  # of an instance: `sha256:` over its folder
+    steady = True
 
     class Options(BaseModel):
         """`model`: a folder with safetensors weights and tokenizer. `sha256`: its pinned digest, by `folder_digest`.

@@ -88,6 +88,7 @@ class LanguagesPart:
 
     name: ClassVar[str] = "languages"
     version: ClassVar[str] = f"1/{version('py3langid')}"
+    steady: ClassVar[bool] = True
     categories: ClassVar[frozenset[str]] = frozenset({Category.UNREAD_LANGUAGE.value})
 
     class Options(BaseModel):

@@ -37,6 +37,7 @@ class NonsensePart:
 
     name: ClassVar[str] = "nonsense"
     version: ClassVar[str] = "1"
+    steady: ClassVar[bool] = True
 
     class Options(BaseModel):
         """None."""

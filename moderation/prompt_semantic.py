@@ -51,6 +51,7 @@ class SemanticPart:
 
     name: ClassVar[str] = "semantic"
     version: str = "3"  # of an instance: its weights'
+    steady = True
     languages: ClassVar[frozenset[str]] = frozenset({"en"})  # in others it ranks hardly better than chance
 
     class Options(BaseModel):

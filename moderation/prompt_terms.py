@@ -82,6 +82,7 @@ class TermsPart:
 
     name: ClassVar[str] = "terms"
     version: ClassVar[str] = "1"
+    steady: ClassVar[bool] = True
 
     class Options(BaseModel):
         """`data`: the loaded term lists, one table per language file."""

@@ -27,6 +27,7 @@ class TransformerPart:
 
     name: ClassVar[str] = "transformer"
     version: str = "1"  # of an instance: its weights' revision
+    steady = True
 
     class Options(BaseModel):
         """`model`: a folder, or a hub id with its `revision` (a commit, so that the weights cannot change unnoticed).

@@ -7,7 +7,15 @@ from dataclasses import replace
 
 from gateway.statements import Appeals
 from moderation import screening
-from moderation.classifiers import Appealable, ImageClassifier, ImageTextReader, Pixels, PromptClassifier, introduced
+from moderation.classifiers import (
+    Appealable,
+    ImageClassifier,
+    ImageTextReader,
+    Pixels,
+    PromptClassifier,
+    introduced,
+    is_steady,
+)
 from moderation.lanes import CALLS_AT_ONCE
 from policies.findings import OF_FILES_SENT_IN, Finding, Stage
 
@@ -47,9 +55,12 @@ class Screening:
         """
         return await asyncio.get_running_loop().run_in_executor(self._callers, self.read, text, tuple(before))
 
-    async def image(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
-        """Findings of every image classifier, and of the prompt classifiers about words found in the picture."""
-        return await asyncio.get_running_loop().run_in_executor(self._callers, self._look, pixels, stage)
+    async def image(self, pixels: Pixels, stage: Stage, *, steady: bool | None = None) -> tuple[Finding, ...]:
+        """Findings of every image classifier, and of the prompt classifiers about words found in the picture.
+
+        `steady`: of the steady parts alone, or of all others alone; see `is_steady`.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._callers, self._look, pixels, stage, steady)
 
     def file(self, data: bytes) -> tuple[Finding, ...]:
         """Findings about the bytes of a picture sent in; blocks. Empty if no classifier looks at files."""
@@ -76,11 +87,18 @@ class Screening:
         """As `image`, for callers without an event loop; blocks."""
         return self._look(pixels, stage)
 
-    def _look(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
-        findings = screening.screen_image(
-            self._looking_at(stage), pixels, stage, timeout_seconds=self._image_seconds, pool=self._classifiers
-        )
+    def _look(self, pixels: Pixels, stage: Stage, steady: bool | None = None) -> tuple[Finding, ...]:
+        looking = [part for part in self._looking_at(stage) if steady is None or is_steady(part) is steady]
+        findings: tuple[Finding, ...] = ()
+        if looking or steady is None:
+            findings = screening.screen_image(
+                looking, pixels, stage, timeout_seconds=self._image_seconds, pool=self._classifiers
+            )
+        readers = self.prompt_classifiers, *((each.classifier,) for each in self.second_stage)
+        settled = all(is_steady(part) for group in readers for part in group)
         for reader in self.text_readers:
+            if steady is not None and (settled and is_steady(reader)) is not steady:
+                continue
             findings += screening.screen_image_text(
                 reader,
                 self.prompt_classifiers,

@@ -24,6 +24,7 @@ from gateway.statements import Statement, UploadRefused, only_unanswered, state
 from gateway.stations.credentials import CredentialReport, Credentials
 from gateway.stations.rulebook import Rulebook
 from gateway.stations.screening import Screening
+from gateway.stations.seen import Seen
 from gateway.store.blobs import Blobs, BlobsUnavailable
 from gateway.store.decisions import keep
 from gateway.store.pictures import EXTENSIONS
@@ -49,9 +50,7 @@ IN_WORK_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedUpload:
-    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on it, credential
-    included.
-    """
+    """An upload ready for use. `source`: the file as sent in, kept as an ingredient. `findings`: on its credential."""
 
     source: Source
     pixels: Pixels
@@ -108,6 +107,7 @@ class Uploads:
         self._screening = screening
         self._credentials = credentials
         self._rulebook = rulebook
+        self._seen = Seen(screening, rulebook.base.digest, clock)
         self.limits = limits
         self._clock = clock
         self._foreign = foreign
@@ -125,8 +125,7 @@ class Uploads:
         upload_id = f"upl_{b32encode(secrets.token_bytes(15)).decode().lower()}"
         media_type = cast("MediaType", read_header(data).media_type)
         credential = await asyncio.to_thread(self._credentials.report, Source(data, media_type))
-        seen = await self._screening.image(pixels, Stage.INPUT_IMAGE)
-        findings = (*seen, *await asyncio.to_thread(self._screening.file, data), *credential.findings)
+        findings = (*await self._seen.findings(data, pixels), *credential.findings)
         policy = self._rulebook.policy_for(who.tenant, subject=upload_id)
         decision = evaluate(policy, findings, stage=Stage.INPUT_IMAGE, assurance=int(who.assurance))
         if decision.stops:
@@ -261,8 +260,11 @@ class Uploads:
         return Sent(opened[0], mask, opened[1:]) if edits else Sent(None, mask, opened)
 
     def _open(self, source: Source) -> OpenedUpload:
-        findings = (*self._screening.file(source.data), *self._credentials.report(source).findings)
-        return OpenedUpload(source, decode(source.data, self.limits), findings)
+        return OpenedUpload(source, decode(source.data, self.limits), self._credentials.report(source).findings)
+
+    async def screened(self, picture: OpenedUpload) -> tuple[Finding, ...]:
+        """Everything that is found in a picture sent in: by the classifiers, and in its credential."""
+        return (*await self._seen.findings(picture.source.data, picture.pixels), *picture.findings)
 
     def _source(self, upload_id: str, tenant: str) -> Source:
         row = self.row(upload_id, tenant, in_work=True)

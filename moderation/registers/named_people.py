@@ -112,6 +112,7 @@ class NamedPeople:
 
     name: ClassVar[str] = "named_people"
     version: ClassVar[str] = "2"
+    steady: ClassVar[bool] = True
 
     class Options(BaseModel):
         """`data`: the loaded registers, and the term lists (tables with a `language`) whose intimate words count."""

@@ -75,6 +75,7 @@ class _Registered:
 
     name: ClassVar[str] = NAME
     version: ClassVar[str] = "1"
+    steady: ClassVar[bool] = True
     Options = _Options
 
     def __init__(self, options: _Options, today: Callable[[], date] = today) -> None:

@@ -132,13 +132,18 @@ class SwitchedGuard(GuardPart):
 
 
 class SwitchedEyes(_Classifier):
+    """`asked`: about how many pictures. It is steady only where a test says so."""
+
     name = "switched_eyes"
+    asked = 0
+    steady = False
 
     @property
     def categories(self) -> frozenset[str]:
         return super().categories | {Fact.PERSON.value}
 
     def classify(self, pixels: Pixels, stage: Stage) -> tuple[Finding, ...]:
+        SwitchedEyes.asked += stage is Stage.INPUT_IMAGE
         found = self._answer(stage)
         mood = SWITCHES.get(self.name, CALM)
         if not mood.startswith("sees:"):

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from imwatermark import WatermarkEncoder
 from PIL import Image, ImageFilter
 
 from gateway.errors import NotFound
+from gateway.stations.seen import Seen
 from tests.walk import independent
 from tests.walk.dialogues import Native
 from tests.walk.house import HARMLESS, SIZE, House, walk_settings
-from tests.walk.switched_parts import switched
+from tests.walk.switched_parts import SwitchedEyes, switched
 
 
 def a_picture() -> bytes:
@@ -140,3 +141,40 @@ def test_what_a_tenant_keeps_here_is_bounded(house: House) -> None:
     assert refused.status_code == 422, refused.text
     assert "kept for you" in refused.text
     assert house.written() == before
+
+
+@pytest.mark.parametrize(("steady", "asked"), [(True, [1, 1, 1]), (False, [1, 2, 3])])
+def test_an_upload_is_looked_at_once_by_steady_parts_and_each_time_by_others(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, steady: bool, asked: list[int]
+) -> None:
+    monkeypatch.setattr(SwitchedEyes, "steady", steady)
+    monkeypatch.setattr(SwitchedEyes, "asked", 0)
+    taken = house.send("POST", "/api/v1/model/uploadMedia", files={"file": ("a.png", a_picture())}).json()["data"]
+    counted = [SwitchedEyes.asked]
+    for _ in range(2):
+        body = {"prompt": HARMLESS, "image": taken["download_url"], "steps": 4, "width": SIZE, "height": SIZE}
+        started = house.send("POST", "/api/v1/model/generateImage", json=body).json()
+        assert Native().wait(house, started["id"]).outcome == "delivered"
+        counted.append(SwitchedEyes.asked)
+    assert counted == asked
+
+
+def test_what_was_seen_holds_for_its_file_its_policy_and_its_day_and_silence_is_never_kept(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SwitchedEyes, "steady", True)
+    monkeypatch.setattr(SwitchedEyes, "asked", 0)
+    now, pixels = [datetime(2026, 12, 1, 23, tzinfo=UTC)], np.asarray(Image.open(io.BytesIO(a_picture())))
+    one, other = (Seen(house.parts.screening, f"sha256:{name}", lambda: now[0]) for name in ("one", "other"))
+
+    def asked_by(seen: Seen, data: bytes) -> int:
+        before = SwitchedEyes.asked
+        house.run(seen.findings(data, pixels))
+        return SwitchedEyes.asked - before
+
+    with switched(switched_eyes="raises"):
+        assert (asked_by(one, b"a"), asked_by(one, b"a")) == (1, 1)
+    assert (asked_by(one, b"a"), asked_by(one, b"a")) == (1, 0)
+    assert (asked_by(one, b"b"), asked_by(other, b"a")) == (1, 1)
+    now[0] += timedelta(hours=1)
+    assert (asked_by(one, b"a"), asked_by(one, b"a")) == (1, 0)
