@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=200,
         pattern=r"^[^\x00-\x1f\x7f]+$",  # it stands in XMP, which holds no control characters
-        description="who runs this; stands in every manifest",
+        description="who runs this gateway; every manifest names it",
     )
     labels: tuple[LabelProfile, ...] = Field(
         ("iptc", "california", "eu"),
@@ -198,7 +198,8 @@ class Settings(BaseSettings):
     )
     manifest: Literal["embedded", "sidecar", "remote"] = Field(
         "embedded",
-        description="where C2PA manifests go: into the file; beside it; beside it, with their address in the file",
+        description="where C2PA manifests go: into the image file; into a file of their own; "
+        "into a file of their own, with its address in the image file",
     )
     signer: str = Field("local", description="signer part")
     key_passphrase_file: Path | None = Field(

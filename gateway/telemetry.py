@@ -22,7 +22,11 @@ ANSWER_SECONDS = Histogram(
 )
 IN_WORK = Gauge("fluxgate_jobs_in_work", "Accepted pictures this process is working on.", registry=REGISTRY)
 QUEUE_DEPTH = Gauge("fluxgate_render_queue_depth", "Orders waiting for the engine.", registry=REGISTRY)
-LIMITS_DEGRADED = Gauge("fluxgate_limits_degraded", "1 while local buckets stand in for Redis.", registry=REGISTRY)
+LIMITS_DEGRADED = Gauge(
+    "fluxgate_limits_degraded",
+    "1 while Redis does not answer.",
+    registry=REGISTRY,
+)
 TIMESTAMPS = Gauge("fluxgate_timestamps", "Signatures of this process by time-stamp.", ["result"], registry=REGISTRY)
 CERTIFICATE_SECONDS_LEFT = Gauge(
     "fluxgate_certificate_seconds_left", "Seconds until the signing certificate ends.", registry=REGISTRY

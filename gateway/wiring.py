@@ -216,10 +216,13 @@ def check_coverage(policy: Policy, screening: Screening) -> None:
     refuse_uncovered(policy, screening)
     for gap in describe_gaps(policy):
         log.warning(
-            "policy %s accepts that nobody looks for %s at %s", policy.name, ", ".join(gap["categories"]), gap["stage"]
+            "policy %s accepts that no classifier covers %s at %s",
+            policy.name,
+            ", ".join(gap["categories"]),
+            gap["stage"],
         )
     for category, stage in stale_gaps(policy, screening.claims()):
-        log.warning("policy %s accepts a gap that is none: %s at %s", policy.name, category, stage.value)
+        log.warning("policy %s accepts a gap, but a classifier covers %s at %s", policy.name, category, stage.value)
 
 
 def refuse_uncovered(policy: Policy, screening: Screening) -> None:
@@ -227,7 +230,7 @@ def refuse_uncovered(policy: Policy, screening: Screening) -> None:
     if gaps := uncovered(policy, screening.claims()):
         said = ", ".join(f"{category} at {stage.value}" for category, stage in gaps)
         raise BootError(
-            f"policy {policy.name}: nobody looks for {said}. Add a classifier, or accept each gap by name with a "
+            f"policy {policy.name}: no classifier covers {said}. Add a classifier, or accept each gap by name with a "
             "reason under [[gap]]."
         )
 
@@ -260,7 +263,7 @@ def _signer(folder: DataFolder) -> CurrentSigner:
     settings = folder.settings
     authority = None
     if settings.timestamp_url is None:
-        log.warning("no time-stamp authority is set: manifests carry no time-stamp and end with the certificate")
+        log.warning("timestamp_url is not set: manifests carry no time-stamp and expire with the certificate")
     else:
         authority = TimestampAuthority(
             settings.timestamp_url,
@@ -270,7 +273,7 @@ def _signer(folder: DataFolder) -> CurrentSigner:
             clock=_now,
         )
         if settings.timestamp_anchors is None:
-            log.warning("timestamp_anchors is not set: time-stamps are made, and count for nothing when checked here")
+            log.warning("timestamp_anchors is not set: files are time-stamped, but checks do not trust the stamps")
     return CurrentSigner(folder, authority, _now)
 
 

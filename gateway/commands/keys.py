@@ -62,7 +62,7 @@ def create(
         ),
     ] = False,
     expires_in: Annotated[str | None, typer.Option(help="Lifetime such as 12h, 90d or 52w. Default: no end.")] = None,
-    init: Annotated[bool, typer.Option("--init", help="Make a new gateway if there is none in the folder.")] = False,
+    init: Annotated[bool, typer.Option("--init", help="Make a new gateway if the folder holds no gateway.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:

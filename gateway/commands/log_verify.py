@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 20  # of a receipt: an entry has at most 64 KiB
 def verify(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     folder: Annotated[Path | None, typer.Option(help="Check an exported log instead; needs no database.")] = None,
-    vkey: Annotated[str | None, typer.Option(help="The log's public key; default: the one beside the log.")] = None,
+    vkey: Annotated[str | None, typer.Option(help="The log's public key; default: the one stored with it.")] = None,
     receipt: Annotated[
         list[Path] | None, typer.Option(help="A receipt (JSON or .tlog-proof) to hold against the log; repeatable.")
     ] = None,
@@ -35,7 +35,7 @@ def verify(
 
     In a data folder the openings of commitments and the rows of jobs and images are checked against the log too.
     Nothing is changed or repaired. Where no gateway is, a receipt and the log's public key are enough to check that
-    receipt by itself. A key that lies beside the log proves only that the log fits itself; keep the key and receipts
+    receipt by itself. A key stored with the log proves only that the log is consistent; keep the key and receipts
     elsewhere to hold the log against its operator.
 
     Exit codes: 0 intact, 1 faults found, 2 could not be checked, 3 a file named with --receipt is not a receipt.

@@ -52,7 +52,7 @@ def evaluate(
     ] = None,
     disguised: Annotated[int, typer.Option(min=0, help="Harmful texts the evasion suite tries; 0 skips it.")] = 100,
     sign: Annotated[
-        bool, typer.Option("--sign", help="Put the report's digests into the log; the receipt goes beside it.")
+        bool, typer.Option("--sign", help="Record the report's digests in the log, and write the receipt.")
     ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,

@@ -23,7 +23,7 @@ retries_app = typer.Typer(
 
 @retries_app.command(name="list", epilog="Example: fluxgate retries list --json")
 def list_suspensions(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
-    """Show the suspensions that run: the decision that led to each, the tenant, the end, what was turned away."""
+    """Show suspensions: the decision that led to each, its tenant, its end, how many calls it blocked."""
     rows = [
         {
             "decision": each.decision,
@@ -36,7 +36,7 @@ def list_suspensions(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = Fal
     if as_json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    table = Table("decision", "tenant", "until", "turned away")
+    table = Table("decision", "tenant", "until", "calls blocked")
     for row in rows:
         table.add_row(*row.values())
     wide_console().print(table if rows else "Nobody is suspended.")

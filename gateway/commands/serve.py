@@ -22,11 +22,11 @@ def serve_command(
         typer.Option(help="A folder in diffusers' layout or a hub id, such as black-forest-labs/FLUX.1-schnell."),
     ] = None,
     policy: Annotated[str | None, typer.Option(help="demo, default, strict, or a policy file.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Who runs this gateway; stands in every manifest.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Who runs this gateway. Every manifest names it.")] = None,
 ) -> None:
     """Serve the API until interrupted. Makes the data folder, its keys and its database where they are missing.
 
-    Every other setting stands in DATA_DIR/fluxgate.toml or in FLUXGATE_… variables; see the README's table.
+    Write every other setting into DATA_DIR/fluxgate.toml or a FLUXGATE_… variable; see gateway/REFERENCE.md.
     """
     keep_within(data_dir)  # before torch is imported
     from gateway.telemetry import configure_logging

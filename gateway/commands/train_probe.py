@@ -26,7 +26,7 @@ def train_probe(
     folder: Annotated[
         Path, typer.Argument(help="Has a folder per category, named as in the taxonomy, and one named harmless.")
     ],
-    out: Annotated[Path, typer.Option(help="The probe file; report, plot and cache are written beside it.")],
+    out: Annotated[Path, typer.Option(help="The probe file. Report, plot and cache go to the same folder.")],
     model: Annotated[
         str, typer.Option(help="As in the part's options: an open_clip architecture, a config file, a folder.")
     ],
@@ -51,7 +51,7 @@ def train_probe(
     A run that was stopped goes on where it was: what the model saw is kept in the cache, without pictures or names.
     There is no training for csae and ncii, whose pictures must not be collected.
 
-    Then a policy can ask the part `probe`, beside `clip`: the report says what to write into it, with thresholds.
+    A policy can then use the part `probe` together with `clip`. The report says what to write into the policy.
 
     Exit codes: 0 written, 2 the folders or the model cannot be used.
     """

@@ -52,7 +52,7 @@ def verify_command(
     anchor: Annotated[
         Path | None, typer.Option(help="PEM of the root to trust; default: the data folder's own.")
     ] = None,
-    manifest: Annotated[Path | None, typer.Option(help="A manifest (.c2pa) that is kept beside the one file.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="The separate manifest (.c2pa) of a single file.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="For many files; default: one for each core.")] = None,
     map_file: Annotated[
         Path | None,

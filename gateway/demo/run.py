@@ -348,7 +348,7 @@ def _audit(data_dir: Path, out: Path, receipts: tuple[Receipt, ...], account: Ac
             "audit",
             "The log, checked offline from its own files",
             (
-                ("everything derives anew: entries, tree, checkpoints", report.intact),
+                ("fluxgate log verify finds the log intact: entries, tree, checkpoints", report.intact),
                 ("all three requests are in it, once each", outcomes == ["delivered", "refused", "refused"]),
                 ("their receipts prove into it", all(_holds(receipt, data_dir) for receipt in receipts)),
             ),

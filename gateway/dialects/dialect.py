@@ -146,7 +146,7 @@ def _explained(kind: str, message: str, context: dict[str, Any]) -> tuple[str, s
         case "json_invalid":
             return f"is not valid JSON ({context.get('error', 'syntax error')})", "Send one JSON object"
         case "union_tag_invalid":
-            return "has a type that is none", "Send one of the documented types"
+            return "has an unknown type", "Send one of the documented types"
         case "literal_error":
             offered = context["expected"].replace("'", "").replace("False", "false").replace("True", "true")
             return "has a value that is not offered here", f"Send {offered}, or leave it out"

@@ -54,7 +54,7 @@ class Input(LabelFields, WireBody):
         None,
         description="`download_url` of a mask for `image`, sent in with `purpose=mask`: open where white or holed",
     )
-    references: list[str] = Field([], description="`download_url`s of pictures to look at beside the words")
+    references: list[str] = Field([], description="`download_url`s of images for the model to look at")
     palette: list[str] = Field([], description="colours to draw in, such as #c81e1e; applied after drawing")
     upscale: int = Field(1, description="1, 2 or 4 times the width and the height, by interpolation")
     output_format: str = Field("png", description="png, jpeg, webp, avif or tiff")
@@ -171,7 +171,7 @@ class Native:
             taken = await desk.upload(who, end_user, await file.read(), file.filename or "", self.name, mask=mask)
             return _json({"data": _uploaded(desk, call, taken)})
 
-        @router.get("/models", summary="What is served here")
+        @router.get("/models", summary="The models that this gateway serves")
         async def models(request: Request) -> Response:
             return _json({"data": [_model(card, desk.aliases(card)) for card in desk.models()]})
 

@@ -50,8 +50,8 @@ class Provenance(Answer):
 
 
 class View(Answer):
-    """A generation. What is not known yet is left out; `error` is there if it `failed`. `drawing`: what it takes to
-    draw the image again, beside model, prompt and images sent in; as the log says it."""
+    """A generation. The answer leaves out what is not known yet, and has `error` if it `failed`. `drawing`: the numbers
+    that draw the image again with the same model, prompt and input images; as the log says it."""
 
     id: str
     status: Literal["processing", "completed", "failed"]

@@ -115,7 +115,7 @@ class OpenAI:
             results = await moderate(desk, who, body, call_id)
             return _json({"id": call_id, "model": MODERATION_MODEL, "results": results})
 
-        @router.get("/models", summary="What is served here")
+        @router.get("/models", summary="The models that this gateway serves")
         async def models(request: Request) -> Response:
             cards = [_model(card, desk) for card in desk.models()]
             return _json({"object": "list", "data": cards})

@@ -59,7 +59,7 @@ class Usage(Answer):
 
 
 class ImageFacts(Answer):
-    """What is known of a delivered image. `index`: which of the `n` asked for. `model`: the one that drew, whatever
+    """Facts about a delivered image. `index`: which of the `n` asked for. `model`: the one that drew, whatever
     alias was asked for. `drawing`: seed, size, steps and guidance it was drawn with, as the log says it."""
 
     index: int

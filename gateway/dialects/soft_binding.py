@@ -44,7 +44,7 @@ HintValue = Annotated[str | None, Query(alias="hintValue", max_length=1000)]
 
 
 class BindingBody(WireBody):
-    """A soft binding: `value` in base64, as it stands in the assertion."""
+    """A soft binding: `value` in base64, as the assertion has it."""
 
     alg: str = Field(max_length=200)
     value: str = Field(max_length=1000)
@@ -151,7 +151,7 @@ class SoftBinding:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             return _json({"status": "ok" if resolver.answers() else "down", "timestamp": now})
 
-        @router.get(f"{ROOT}/services/capabilities", summary="What of the standard is supported")
+        @router.get(f"{ROOT}/services/capabilities", summary="The parts of the standard that this gateway supports")
         @public()
         async def capabilities() -> Response:
             return _json({"c2paSpecificationVersion": SPEC_VERSION, "supportedCapabilities": ["queryByContent"]})

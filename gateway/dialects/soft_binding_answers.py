@@ -50,7 +50,7 @@ class Algorithm(Answer):
 
 
 class Algorithms(Answer):
-    """What is resolved here."""
+    """The algorithms that this gateway resolves."""
 
     watermarks: list[Algorithm]
     fingerprints: list[Algorithm]

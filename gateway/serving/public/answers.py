@@ -73,7 +73,7 @@ class Live(Answer):
 
 
 class Ready(Answer):
-    """What is waited for, if anything."""
+    """Whether the gateway is ready, and what it waits for if it is not."""
 
     status: str
     waiting_for: list[str]

@@ -109,7 +109,7 @@ class Public:
         @public(FILES, rated=True)
         async def verify(
             file: Annotated[UploadFile, File()],
-            manifest: Annotated[UploadFile | None, File(description="a manifest kept beside the file")] = None,
+            manifest: Annotated[UploadFile | None, File(description="its manifest, if that is a separate file")] = None,
         ) -> Response:
             data, beside = await file.read(), await manifest.read() if manifest else None
             await file.close()  # the form's own copy is not needed while this waits
@@ -147,7 +147,7 @@ class Public:
             lacks = await readiness.missing()
             return _json({"status": "not ready" if lacks else "ok", "waiting_for": lacks}, 503 if lacks else 200)
 
-        @router.get("/health", tags=["health"], summary="What runs here, and what nobody looks for")
+        @router.get("/health", tags=["health"], summary="What runs here, and what no classifier covers")
         @public()
         async def health() -> Response:
             policy = house.rulebook.base
