@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import typer.main
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gateway", "moderation", "provenance", "inference", "policies")
-READMES = [ROOT / "README.md", *sorted(path for name in PACKAGES for path in (ROOT / name).rglob("README.md"))]
+READMES = [
+    ROOT / "README.md",
+    *sorted((ROOT / ".github").rglob("*.md")),
+    *sorted(path for name in PACKAGES for path in (ROOT / name).rglob("README.md")),
+]
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
@@ -52,3 +57,9 @@ def test_the_readme_of_the_gateway_draws_the_floors_that_the_import_contract_has
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) <= 1000
+
+
+def test_the_change_log_begins_with_this_version() -> None:
+    text = (ROOT / "gateway" / "CHANGELOG.md").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert re.search(r"^## (\S+)", text, re.MULTILINE)[1] == project["version"]  # type: ignore[index]
