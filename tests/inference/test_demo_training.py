@@ -101,6 +101,36 @@ def test_any_run_ships_a_folder_that_plain_diffusers_loads(prepared: Path, tmp_p
     )
 
 
+def test_a_widened_run_keeps_every_word_and_weight_it_had_and_learns_new_rows_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import FluxTransformer2DModel
+    from transformers import T5EncoderModel, T5Tokenizer
+
+    from inference.demo import WEIGHTS
+    from inference.demo.training import captions, train_flux, train_text, widen
+
+    words = [*captions.every_word(), "dragon", "castle"]
+    monkeypatch.setattr(widen, "every_word", lambda: words)
+    assert widen.widen(tmp_path) == 4  # each also with a capital
+    with pytest.raises(FileExistsError, match="empty folder"):
+        widen.widen(tmp_path)
+
+    old, new = (T5Tokenizer.from_pretrained(str(folder / "tokenizer_2")) for folder in (WEIGHTS, tmp_path))
+    assert old("a red apple on a table").input_ids == new("a red apple on a table").input_ids
+    assert new.tokenize("a Castle and a dragon") == ["▁a", "▁Castle", "▁and", "▁a", "▁dragon"]
+    torch.set_num_threads(1)
+    readers = train_text.train(tmp_path, minutes=0.02, batch_size=8)["readers"]
+    shipped = T5EncoderModel.from_pretrained(WEIGHTS / "text_encoder_2").float().state_dict()
+    rows = len(old)
+    for name, tensor in shipped.items():
+        assert torch.equal(readers[f"t5.{name}"][:rows] if len(tensor) == rows else readers[f"t5.{name}"], tensor)
+    monkeypatch.setattr(torch.optim, "Muon", QUICK_MUON)
+    pupils = train_flux.train(tmp_path, minutes=1e6, batch_size=2, steps=1, rates=0.0)["pupils"]
+    transformer = FluxTransformer2DModel.from_pretrained(WEIGHTS / "transformer").float().state_dict()
+    assert all(torch.equal(pupils[f"transformer.{name}"], tensor) for name, tensor in transformer.items())
+
+
 def test_any_prompt_has_tokens_and_words_of_captions_have_one_each() -> None:
     from inference.demo.training.tokenizers import new_clip_tokenizer, new_t5_tokenizer
 

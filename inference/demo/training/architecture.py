@@ -5,11 +5,14 @@ Importing this loads torch and diffusers; only training and the tests do.
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+BFLOAT16: Final = any(torch.cpu.get_capabilities().get(each, False) for each in ("avx512_bf16", "amx_bf16"))
+"""Where the processor has no such instructions, bfloat16 is many times slower than float32."""
 
 LATENT_CHANNELS = 16
 LATENT_SIDE = 16

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from inference.demo.training.architecture import new_autoencoder
+from inference.demo.training.architecture import BFLOAT16, new_autoencoder
 from inference.demo.training.checkpoints import load_checkpoint, save_checkpoint
 from inference.demo.training.latents import PATCH, PatchCode, fit_code, load_code
 from inference.demo.training.rendering import paint
@@ -84,6 +84,8 @@ class Trainee:
         self.average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         if state is not None:
             network.load_state_dict(state["network"])
+            self.average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        if state is not None and "optimizer" in state:  # else: begun by `widen`
             self._optimizer.load_state_dict(state["optimizer"])
             self.average = state["average"]
             self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
@@ -135,7 +137,7 @@ def train(
             side, count = (SIDE, max(1, batch_size // 4)) if whole else (SIDE // 2, batch_size)
             pictures, codes = examples.take(trainee.step, count, side)
             noise.manual_seed(seed * 1_000_003 + trainee.step)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
                 if name == "decoder":
                     loudness = _DISTURBANCE * torch.rand(count, 1, 1, 1, generator=noise) ** 2
                     drawn = trainee.network(codes + loudness * torch.randn(codes.shape, generator=noise))

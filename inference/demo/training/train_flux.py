@@ -30,7 +30,14 @@ import torch.distributed as workers
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from inference.demo.training.architecture import compile_blocks, image_ids, is_modulation, new_transformer, packed
+from inference.demo.training.architecture import (
+    BFLOAT16,
+    compile_blocks,
+    image_ids,
+    is_modulation,
+    new_transformer,
+    packed,
+)
 from inference.demo.training.checkpoints import load_checkpoint, save_checkpoint
 from inference.demo.training.glyphs import COLOURS, glyph_table
 from inference.demo.training.latents import SceneCoder
@@ -109,7 +116,7 @@ class Pupils(nn.Module):
         share = torch.sigmoid(torch.randn(len(latents), generator=chance) + lean)
         mixed = latents + share[:, None, None] * (noise - latents)
         # For eighty tokens plain products are several times faster than the flash kernel's backward pass.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16), sdpa_kernel(SDPBackend.MATH):
             way = self.transformer(
                 hidden_states=mixed,
                 encoder_hidden_states=self.t5(t5.input_ids).last_hidden_state,
@@ -183,14 +190,17 @@ def train(
     save_every: float = 120.0,
     steps: int | None = None,
     compiled: bool = False,
+    rates: float = 1.0,
 ) -> dict[str, Any]:
     """Trains for `minutes` of its own time, a former part included, or up to `steps`; returns the state it saved."""
     rank, count = _place_among_workers()
     torch.manual_seed(seed)
     pupils = Pupils(run)
     optimizers = optimizers_of(pupils)
-    average = {name: tensor.clone() for name, tensor in pupils.state_dict().items()}
     state = load_checkpoint(run / STATE) or {"step": 0, "seconds": 0.0, "curve": []}
+    if "transformer" in state:  # begun by `widen`
+        pupils.transformer.load_state_dict(state["transformer"])
+    average = {name: tensor.clone() for name, tensor in pupils.state_dict().items()}
     if state["step"]:
         pupils.load_state_dict(state["pupils"])
         average = state["average"]
@@ -218,7 +228,7 @@ def train(
         warm = min(1.0, (step + 1) / _WARM_UP_STEPS)
         for optimizer, rate in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate * warm * min(1.0, max(0.01, (1 - done) / (1 - _FALLS_FROM)))
+                group["lr"] = rates * rate * warm * min(1.0, max(0.01, (1 - done) / (1 - _FALLS_FROM)))
         chance.manual_seed(seed * 1_000_003 + step + rank * 7919)
         own = batch[rank::count]
         latents = packed(torch.from_numpy(np.stack([coder.latents(scene) for scene, _ in own])))
@@ -294,13 +304,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=48, help="pictures a step (default 48)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: as torch chooses)")
+    parser.add_argument("--rates", type=float, default=1.0, help="times the usual rates; 0.5 for a widened model")
     parser.add_argument("--compile", action="store_true", help="compile the blocks first; needs a C++ compiler")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     train(
         arguments.run, minutes=arguments.minutes, seed=arguments.seed, batch_size=arguments.batch_size,
-        compiled=arguments.compile,
+        compiled=arguments.compile, rates=arguments.rates,
     )  # fmt: skip
 
 

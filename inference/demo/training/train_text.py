@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from inference.demo.training.architecture import compile_blocks, new_text_encoders
+from inference.demo.training.architecture import BFLOAT16, compile_blocks, new_text_encoders
 from inference.demo.training.checkpoints import load_checkpoint, save_checkpoint
 from inference.demo.training.glyphs import glyph_table
 from inference.demo.training.reading import ATTRIBUTES, Batch, batch_of
@@ -77,14 +77,22 @@ def tokenizers_of(run: Path) -> tuple[Any, Any]:
 def train(
     run: Path, *, minutes: float, seed: int = 1, batch_size: int = 96, save_every: float = 60.0, compiled: bool = False
 ) -> dict[str, Any]:
-    """Trains for `minutes` of its own time, a former part included, and returns the state it saved."""
+    """Trains for `minutes` of its own time, a former part included, and returns the state it saved.
+
+    In a run that `widen` began, of the encoders only the rows of the new words move.
+    """
     torch.manual_seed(seed)
     readers = Readers(run)
+    old_words = (load_checkpoint(run / STATE) or {}).get("old_words")
     parameters = list(readers.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    if old_words is not None:
+        parameters = _new_rows(readers, old_words)
+    decay = 0.01 if old_words is None else 0.0  # it would move old rows without any gradient
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=decay)
     state = load_checkpoint(run / STATE) or {"step": 0, "seconds": 0.0, "curve": []}
-    if state["step"]:
+    if "readers" in state:
         readers.load_state_dict(state["readers"])
+    if state["step"]:
         optimizer.load_state_dict(state["optimizer"])
     step, seconds, curve = state["step"], state["seconds"], state["curve"]
     if compiled:
@@ -98,7 +106,7 @@ def train(
         done = spent / (minutes * 60)
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 50, max(0.02, (1 - done) / 0.5))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             loss, right = readers.loss(batch)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -111,12 +119,31 @@ def train(
             print(f"text {done:4.0%}  step {step}  loss {loss.item():.3f}  {shares}", flush=True)
         if time.monotonic() - saved > save_every:
             saved = time.monotonic()
-            _save(run, readers, optimizer, step, seconds + saved - began, curve)
-    return _save(run, readers, optimizer, step, seconds + time.monotonic() - began, curve)
+            _save(run, readers, optimizer, step, seconds + saved - began, curve, old_words)
+    return _save(run, readers, optimizer, step, seconds + time.monotonic() - began, curve, old_words)
 
 
-def _save(run: Path, readers: Readers, optimizer: Any, step: int, seconds: float, curve: list[Any]) -> dict[str, Any]:
+def _new_rows(readers: Readers, old_words: int) -> list[Any]:
+    """Freezes the encoders but for T5's rows from `old_words` on; returns what is left to train."""
+    readers.t5.requires_grad_(False)
+    readers.clip.requires_grad_(False)
+    rows = readers.t5.get_input_embeddings().weight
+    rows.requires_grad_(True)
+    rows.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:old_words]), gradient[old_words:]]))
+    return [parameter for parameter in readers.parameters() if parameter.requires_grad]
+
+
+def _save(
+    run: Path,
+    readers: Readers,
+    optimizer: Any,
+    step: int,
+    seconds: float,
+    curve: list[Any],
+    old_words: int | None,
+) -> dict[str, Any]:
     state = {
+        **({} if old_words is None else {"old_words": old_words}),
         "readers": readers.state_dict(), "optimizer": optimizer.state_dict(),
         "step": step, "seconds": seconds, "curve": curve,
     }  # fmt: skip

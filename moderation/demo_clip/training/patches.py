@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from moderation.demo_clip.training.pictures import spoiled
+from moderation.semantic.training.fitting import BFLOAT16
 
 Images = numpy.typing.NDArray[numpy.uint8]
 
@@ -84,7 +85,7 @@ def pooled(network: Any, pictures: torch.Tensor) -> torch.Tensor:
     block = network.visual.transformer.resblocks[0]
     with torch.inference_mode():
         tokens = _tokens(network, pictures)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             hidden = block.mlp.gelu(block.mlp.c_fc(block.ln_2(tokens)))
         return torch.cat((tokens.mean(1), hidden.float().mean(1)), 1)
 

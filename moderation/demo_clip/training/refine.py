@@ -24,6 +24,7 @@ from moderation.demo_clip.training.patches import prepared
 from moderation.demo_clip.training.pictures import Scenes, Words, read_scenes, read_words
 from moderation.demo_clip.training.train import HERE, write_weights
 from moderation.open_clip_models import open_model
+from moderation.semantic.training.fitting import BFLOAT16
 
 _BATCH = 256
 _RATE = 1e-3
@@ -52,7 +53,7 @@ def seen(network: Any, images: Any, spoil: float, numbers: torch.Generator) -> t
     streams, units = [], []
     for start in track(range(0, len(images), 64), description="looking"):
         pictures = prepared(images[start : start + 64], numbers, spoil)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             network.encode_image(pictures)
         streams.append(caught["stream"].half())
         units.append(caught["hidden"].half())

@@ -38,6 +38,7 @@ from safetensors.torch import save_file
 from moderation.demo_clip.training.patches import Readout, lay_out, pooled, prepared
 from moderation.demo_clip.training.pictures import Scenes, Words, read_scenes, read_words
 from moderation.open_clip_models import CONFIG, WEIGHTS, new_network
+from moderation.semantic.training.fitting import BFLOAT16
 
 HERE = Path(__file__).parents[1]
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -180,14 +181,14 @@ class Training:
 
     def _look(self, images: numpy.typing.NDArray[numpy.uint8]) -> torch.Tensor:
         pictures = prepared(images, self._numbers, float(self.step % 2))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             return F.normalize(self.network.encode_image(pictures).float(), dim=-1)
 
     def _read(self, sentences: list[str]) -> torch.Tensor:
         for sentence in sentences:
             if sentence not in self._tokens:
                 self._tokens[sentence] = self._tokenizer([sentence])[0]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
             return encode_text(self.network, torch.stack([self._tokens[sentence] for sentence in sentences]))
 
     def _descend(self, loss: torch.Tensor, done: float) -> None:
