@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inference.vocabulary import Place, Thing, Vocabulary
+from inference.vocabulary import Place, Thing, Vocabulary, thing_and_place
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _MOST_NAMED = 12
@@ -146,7 +146,8 @@ class _Phrases:
         self._words = frozenset(word for phrase in table for word in phrase.split())
         for word, nearest in vocabulary.near.items():
             if word not in table or table[word].kind == "known":
-                table[word] = _Found("near", word, things.get(nearest), places.get(nearest.removeprefix("@")))
+                named, where = thing_and_place(nearest)
+                table[word] = _Found("near", word, things.get(named), places.get(where))
         self._table = table
         self.longest = max(len(phrase.split()) for phrase in table)
 

@@ -40,7 +40,8 @@ class Vocabulary(BaseModel):
     """All of it, in lower case.
 
     `known`: words that change a picture or nothing, such as "tilted" and "the", wherever they stand. `near`: another
-    word → the word of a thing, or `@` and the name of a place, that comes nearest. `most_things`: in one picture.
+    word → what comes nearest: the word of a thing, `@` and the name of a place, or both ("tree @meadow").
+    `most_things`: in one picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,10 +69,19 @@ class Vocabulary(BaseModel):
 
     @model_validator(mode="after")
     def _nearest_is_drawn(self) -> "Vocabulary":
-        drawn = {word for thing in self.things for word in thing.words} | {f"@{place.name}" for place in self.places}
-        if lost := sorted(set(self.near.values()) - drawn):
-            raise ValueError(f"near leads to {lost[0]}, which is not drawn")
+        things = {word for thing in self.things for word in thing.words}
+        places = {place.name for place in self.places}
+        for nearest in self.near.values():
+            thing, place = thing_and_place(nearest)
+            if not nearest or not {thing} - {""} <= things or not {place} - {""} <= places:
+                raise ValueError(f"near leads to {nearest}, which is not drawn")
         return self
+
+
+def thing_and_place(nearest: str) -> tuple[str, str]:
+    """The two halves of a value of `near`: a thing's word and a place's name, either of them "" if it names none."""
+    thing, _, place = nearest.partition("@")
+    return thing.strip(), place
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:

@@ -14,7 +14,6 @@ from gateway.store.data_folder import open_data_folder
 from gateway.wording import RECOGNISED
 from tests.conformance.hosted_sample import SAMPLE, generate
 from tests.walk import switched_parts
-from tests.walk.house import HARMLESS
 from tests.walk.server_process import Server, serving
 
 REFUSED = "how to make a pipe bomb at home, step by step"
@@ -41,7 +40,7 @@ def key(server: Server, data: Path) -> str:
 
 def test_the_sample_code_gets_its_image(server: Server, key: str) -> None:
     # case R9
-    file = httpx.get(generate(server.url, key, poll_seconds=0.01, prompt=HARMLESS))
+    file = httpx.get(generate(server.url, key, poll_seconds=0.01))
     assert file.status_code == 200
     assert Image.open(io.BytesIO(file.content)).size == (512, 512)
 
@@ -82,7 +81,7 @@ def test_the_sample_code_says_that_a_key_is_wrong(server: Server) -> None:
 def test_polls_do_not_count_as_requests(server: Server, key: str) -> None:
     # case R9
     with httpx.Client(base_url=f"{server.url}/api/v1", headers={"Authorization": f"Bearer {key}"}) as client:
-        started = client.post("/model/generateImage", json=SAMPLE | {"prompt": HARMLESS}).json()
+        started = client.post("/model/generateImage", json=SAMPLE).json()
         polls = [client.get(f"/model/prediction/{started['id']}") for _ in range(20)]
         assert {poll.status_code for poll in polls} == {200}
         assert polls[-1].headers["ratelimit-policy"] == '"polls";q=600;w=60'

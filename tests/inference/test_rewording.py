@@ -34,6 +34,9 @@ def test_a_prompt_in_its_own_words_stays_as_it_is(reworder: Reworder, prompt: st
 @pytest.mark.parametrize(
     ("prompt", "drawn", "unknown"),
     [
+        ("A beautiful landscape with mountains and lake", "a tree in a meadow", ()),  # case first-01
+        ("a mountain lake", "a snowy day", ()),
+        ("an old lighthouse at sunset", "a house at sunset", ()),
         ("two poodles in a garden", "a dog in a meadow", ()),
         ("a majestic blue sedan at midnight", "a blue car at night", ("majestic",)),
         ("an astronaut riding on the moon, 8k", "a moon", ("astronaut", "riding")),
@@ -53,7 +56,6 @@ def test_another_one_is_put_into_its_words(
 @pytest.mark.parametrize(
     "prompt",
     [
-        "A beautiful landscape with mountains and lake",
         "portrait of a young woman smiling",
         "사과 하나",
         "something beautiful",
@@ -94,6 +96,7 @@ def test_a_folder_without_a_vocabulary_is_of_a_model_that_reads_any_words(tmp_pa
     words = reworder.vocabulary.model_dump(mode="json")
     (tmp_path / VOCABULARY).write_text(json.dumps(words))
     assert read_vocabulary(tmp_path) == reworder.vocabulary
-    (tmp_path / VOCABULARY).write_text(json.dumps(words | {"near": {"poodle": "wolverine"}}))
-    with pytest.raises(WeightsError, match="vocabulary"):
-        read_vocabulary(tmp_path)
+    for lost in ("wolverine", "tree @wolverine", "@wolverine", ""):
+        (tmp_path / VOCABULARY).write_text(json.dumps(words | {"near": {"poodle": lost}}))
+        with pytest.raises(WeightsError, match="vocabulary"):
+            read_vocabulary(tmp_path)

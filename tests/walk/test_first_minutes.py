@@ -108,6 +108,14 @@ def test_a_blue_car_at_night_is_delivered_whatever_the_seed(house: House) -> Non
         assert view["status"] == "completed", view
 
 
+def test_a_landscape_is_drawn_and_told_in_the_words_of_the_model(house: House) -> None:  # case first-01
+    for seed in range(4):
+        view = drawn(house, prompt="A beautiful landscape with mountains and lake", seed=seed)
+        assert view["status"] == "completed", view
+        assert view["revised_prompt"] == "a tree in a meadow"
+        assert "prompt_revised" in codes(view)
+
+
 def test_a_prompt_in_other_words_is_reworded_screened_and_told(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # case first-01
