@@ -33,6 +33,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import limits.aio.storage
@@ -116,11 +117,11 @@ async def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, list[fl
             await ours.admit(who)
         return len(all_headers)
 
-    def looked_up(headers: Mapping[str, str], digest: Callable[[str], bytes]) -> KeyRow:
+    def looked_up(headers: Mapping[str, str], digest: Callable[[str], bytes]) -> Any:
         parts = split_key(headers["authorization"][7:])
         assert parts is not None
         with Session(engine) as session:
-            row = session.get(KeyRow, parts[0])
+            row: Any = session.get(KeyRow, parts[0])
             assert row is not None
             hmac.compare_digest(digest(parts[1]), row.digest)
             session.expunge(row)

@@ -270,7 +270,7 @@ def test_a_garbage_flood_does_not_keep_a_new_key_out(engine, store, provider_for
     provider = provider_for(store)
     other = KeyStore(open_database(str(engine.url)), PEPPER)
 
-    async def first_request_in_a_flood() -> str:
+    async def first_request_in_a_flood() -> None:
         garbage = [f"fg_{number:016d}_{'a' * 52}" for number in range(200)]
         flood = [asyncio.create_task(provider.identify_fresh(bearer(key), START)) for key in garbage]
         await asyncio.sleep(0)

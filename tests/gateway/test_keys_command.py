@@ -96,7 +96,7 @@ def test_without_grace_the_old_key_ends_at_once(folder):
 def test_a_revoked_key_does_not_work_and_the_answer_is_readable(folder):
     told = made(folder)
     result = run("revoke", told["id"], "--data-dir", folder)
-    assert (result.exit_code, told["id"] in result.output) == (0, True)
+    assert (result.exit_code, str(told["id"]) in result.output) == (0, True)
     with pytest.raises(NotAuthenticated, match="revoked_key"):
         identified(folder, told["key"])
     assert json.loads(run("revoke", told["id"], "--data-dir", folder, "--json").stdout)["state"] == "revoked"

@@ -218,6 +218,7 @@ def test_a_refusal_names_its_limit_and_an_honest_wait(who):
                 await counting.admit(who)
             assert refused.value.limit_name == "key"
             assert counting.headers(refused.value.state)["RateLimit"].startswith('"key";r=0;t=41,')
+            assert refused.value.retry_after_seconds is not None
             clock.seconds += refused.value.retry_after_seconds
             await counting.admit(who)
 

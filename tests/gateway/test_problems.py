@@ -6,6 +6,7 @@ import pkgutil
 import string
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -84,7 +85,7 @@ def modules() -> Iterator[ModuleType]:
             yield importlib.import_module(found.name)
 
 
-def exceptions() -> dict[str, type[Exception]]:
+def exceptions() -> dict[str, Any]:
     return {
         f"{kind.__module__}.{kind.__qualname__}": kind
         for module in modules()

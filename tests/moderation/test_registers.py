@@ -147,7 +147,7 @@ def test_of_two_purposes_the_one_asked_most_for_counts_and_each_has_its_days() -
 def shipped(part: str) -> Any:
     """The part as the default policy asks it."""
     (use,) = (use for use in load_policy("default").classifiers if use.part == part and use.kind == "prompt")
-    built = {"named_people": NamedPeople, "rights_holders": RightsHolders}[part]
+    built: Any = {"named_people": NamedPeople, "rights_holders": RightsHolders}[part]
     return built(built.Options.model_validate(use.options))
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from provenance.marks import foreign as foreign_marks
 from provenance.marks.foreign import LARGEST_CHANCE, REFERENCE, InvisibleWatermarks, KnownPayload, chance
-from provenance.marks.library import LibraryWatermark
+from provenance.marks.library import LibraryWatermark, blocks_of, low_band
 from provenance.marks.watermarkers import Pixels
 from provenance.standings import Standing
 from provenance.verification import VerifierSetup, verify
@@ -120,7 +120,7 @@ def test_the_stated_chance_is_the_share_of_payloads_that_agree_as_well(bits: int
 def test_payloads_drawn_at_random_are_found_in_photographs_as_rarely_as_stated(shared_data: object) -> None:
     random = np.random.default_rng(1)
     pictures = [pixels for _, pixels in photographs("kodak")][:6]
-    spoken = [foreign_marks._speaks(foreign_marks._largest(foreign_marks.blocks_of(foreign_marks.low_band(picture))))
+    spoken = [foreign_marks._speaks(foreign_marks._largest(blocks_of(low_band(picture))))
               for picture in pictures]  # fmt: skip
     rare = 0
     for _ in range(2000):

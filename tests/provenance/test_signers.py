@@ -67,7 +67,12 @@ def kept(request: pytest.FixtureRequest, gateway: Gateway, tmp_path: Path) -> It
         module = request.getfixturevalue("module")
         options = hsm_options(module, gateway, tmp_path, kind)
         hardware = Pkcs11Signer(options)
-        yield Kept(hardware, lambda: (options.pin_path.unlink(), logged_out(module)))
+
+        def lost() -> None:
+            options.pin_path.unlink()
+            logged_out(module)
+
+        yield Kept(hardware, lost)
 
 
 def remote_options(folder: Path, gateway: Gateway, service: SigningService, url: str, **more: Any) -> Any:

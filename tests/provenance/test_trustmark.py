@@ -111,7 +111,7 @@ def test_the_pixels_are_those_of_the_package_itself(tmp_path: Path, variant: str
     ours = TrustMark(TrustMark.Options(**options))
     import trustmark
 
-    class Network(torch.nn.Module):  # `TrustMark_Arch` without lightning
+    class Network(torch.nn.Module):  # type: ignore[name-defined]  # `TrustMark_Arch` without lightning
         device = "cpu"
 
         def forward(self, cover: Any, bits: Any) -> Any:
