@@ -1,9 +1,12 @@
 """Scenes of pictograms: equal seeds, honest hold-outs, captions that say what is there."""
 
+import json
 import random
+from importlib.resources import files
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from inference.demo.training.captions import describe, every_word
 from inference.demo.training.datasets import save_dataset
@@ -90,3 +93,14 @@ def test_the_matcher_finds_what_was_painted_and_does_not_find_what_was_not() -> 
     assert not names_are_found(cat, find_glyphs(paint(fox), "night", False, 1))
     bare = Scene((), "alone", "night")
     assert not names_are_found(fox, find_glyphs(paint(bare), "night", False, 1))
+
+
+@needs_font
+def test_the_rows_for_a_wider_table_fit_it_and_the_font_has_their_glyphs() -> None:
+    known = {noun for glyph in glyph_table() for noun in (*glyph.nouns, glyph.name)}
+    font = ImageFont.truetype(str(FONT), 109)
+    for row in json.loads(files("inference.demo.training").joinpath("more_glyphs.json").read_text("utf-8")):
+        words = {row["name"], *row["nouns"]}
+        assert not words & known, row["name"]
+        known |= words
+        assert font.getmask(row["glyph"]).getbbox() is not None, row["name"]
