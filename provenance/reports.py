@@ -39,7 +39,8 @@ class RecordMatch:
     """The record that was found. `same_bytes`: the file is the delivered one, bit for bit. `distance`: PDQ bits that
     differ, None where a picture is too flat to tell. `same_picture`: by PDQ, or by laying it over the stored original;
     None where neither can tell. `same_pixels`: None where the original is kept no longer. `overlay`: how it lies on
-    the original, if it was laid over it."""
+    the original, if it was laid over it. `damaged`: the picture is not the same, and yet the file is the delivered one
+    but for a few bytes."""
 
     known: KnownImage
     same_bytes: bool
@@ -47,6 +48,7 @@ class RecordMatch:
     same_picture: bool | None
     overlay: Overlay | None = None
     same_pixels: bool | None = None
+    damaged: bool = False
 
     @property
     def change_map(self) -> ChangeMap | None:
@@ -213,6 +215,8 @@ def about_record(credential: Credential, *, asked: bool, record: RecordMatch | N
         elif record.overlay is None:
             seen = f"The bytes differ; the picture looks the same ({record.distance} of 256 bits differ)"
         return f"{which} {seen}; changed: {changes}."
+    if record.damaged:
+        return f"{which} The file is the delivered one but for a few damaged bytes, which spoil the picture."
     far = "" if record.distance is None else f" ({record.distance} of 256 bits differ)"
     return (
         f"{which} The bytes differ, and so does the picture{far}: what leads to the record was copied onto another "

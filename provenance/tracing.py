@@ -20,7 +20,8 @@ from provenance.reports import KnownImage, RecordMatch
 class Lookups:
     """How records are found. `by_mark`: 8 bytes. `by_sha256`: hex of the whole file. `by_looks`: the nearest one by
     PDQ, at most `PDQ_MATCH_DISTANCE` away. `original`: the stored picture, None if it is kept no longer. `by_points`:
-    candidates by landmarks, for parts of pictures; None if none are recorded. `manifest`: the stored manifest store."""
+    candidates by landmarks, for parts of pictures; None if none are recorded. `manifest`: the stored manifest store.
+    `file`: the stored file."""
 
     by_mark: Callable[[bytes], KnownImage | None]
     by_sha256: Callable[[str], KnownImage | None]
@@ -28,6 +29,7 @@ class Lookups:
     original: Callable[[KnownImage], Pixels | None]
     by_points: Callable[[Pixels], tuple[KnownImage, ...]] | None = None
     manifest: Callable[[KnownImage], bytes | None] = lambda _: None
+    file: Callable[[KnownImage], bytes | None] = lambda _: None
 
 
 def look_up(
@@ -80,9 +82,11 @@ def compare_with(
     pdq_hash: str,
     pdq_quality: int,
     grid: MarkGrid | None = None,
+    data: bytes = b"",
 ) -> RecordMatch:
     """`pixels` against the record `known`: by hash, and laid over the original where that is kept. `grid`: how the
-    record's mark lies in them. What the overlay says goes before the hash, which half of a picture can mislead."""
+    record's mark lies in them. What the overlay says goes before the hash, which half of a picture can mislead.
+    `data`: the file; a few damaged bytes can spoil a whole picture, and leave it ours."""
     same_bytes = known.sha256 == digest
     if same_bytes:
         return RecordMatch(known, same_bytes, 0, True)
@@ -96,4 +100,13 @@ def compare_with(
         return RecordMatch(known, same_bytes, distance, True, same_pixels=True)
     laid = likeness(pixels, original, grid)
     same = alike if laid.same is None else laid.same
-    return RecordMatch(known, same_bytes, distance, same, laid.overlay, same_pixels=False)
+    damaged = same is False and _differs_little(data, lookups.file(known))
+    return RecordMatch(known, same_bytes, distance, same, laid.overlay, same_pixels=False, damaged=damaged)
+
+
+def _differs_little(data: bytes, delivered: bytes | None) -> bool:
+    """Whether two files of one length differ in one byte of a thousand at most: no other picture comes so near."""
+    if delivered is None or len(data) != len(delivered):
+        return False
+    apart = np.count_nonzero(np.frombuffer(data, np.uint8) != np.frombuffer(delivered, np.uint8))
+    return int(apart) <= max(len(data) // 1000, 1)

@@ -83,7 +83,7 @@ def verify(parts: VerifierSetup, data: bytes, beside: bytes | None = None) -> Ve
     record, by_looks = None, False
     if parts.lookups is not None and known is not None:
         grid = detection.grid if detection is not None and detection.mark == known.mark else None
-        record = compare_with(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality, grid)
+        record = compare_with(parts.lookups, known, digest, pixels, pdq_hash, pdq_quality, grid, data)
     elif parts.lookups is not None and detection is None:
         record = look_for(parts.lookups, pixels, pdq_hash if told else None)
         by_looks = record is not None
@@ -106,7 +106,7 @@ def verify(parts: VerifierSetup, data: bytes, beside: bytes | None = None) -> Ve
 def compare(parts: VerifierSetup, lookups: Lookups, known: KnownImage, data: bytes) -> RecordMatch:
     """Step 5 alone, against a record that was found otherwise. Raises `UnreadableImage`."""
     pixels = decode(data, parts.limits)
-    return compare_with(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels))
+    return compare_with(lookups, known, sha256(data), pixels, *parts.fingerprint(pixels), data=data)
 
 
 def _unopened(parts: VerifierSetup, data: bytes, digest: str, problem: UnreadableImage) -> Verification:
@@ -168,7 +168,8 @@ def _conclude(
         return Standing.OURS_INTACT if counts else Standing.REVOKED
     claims_us = counts and _claims_us(parts, credential)
     broken = credential.state is CredentialState.INVALID
-    if record is not None and record.same_picture is False and (broken or not claims_us):
+    other = record is not None and record.same_picture is False and not record.damaged
+    if other and (broken or not claims_us):
         return Standing.COPIED_CREDENTIAL if counts and _ours(parts, credential) else Standing.COPIED_MARK
     if (
         record is not None

@@ -93,6 +93,10 @@ def _lookups(records: Records) -> Lookups:
         kept = records.original(known.content_id)
         return None if kept is None else decode_own(*kept)
 
+    def file(known: KnownImage) -> bytes | None:
+        kept = records.original(known.content_id)
+        return None if kept is None else kept[0]
+
     return Lookups(
         by_mark=records.by_mark,
         by_sha256=records.by_sha256,
@@ -100,6 +104,7 @@ def _lookups(records: Records) -> Lookups:
         by_points=lambda pixels: records.by_codes(asked(pixels).tobytes()),
         original=original,
         manifest=lambda known: records.manifest(known.content_id),
+        file=file,
     )
 
 

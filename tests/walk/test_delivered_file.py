@@ -107,7 +107,7 @@ def test_stripped_and_re_encoded_it_is_led_back_to_its_record_by_the_mark(
     assert layers["record"]["same_picture"] is True
 
 
-@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("place", [0.3, 0.45, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.99])
 def test_a_flipped_byte_is_reported(delivered: tuple[bytes, str, dict], the_house: House, place: float) -> None:
     data = bytearray(delivered[0])
     data[int(len(data) * place)] ^= 1
