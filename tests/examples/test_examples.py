@@ -13,6 +13,7 @@ from gateway.auth.key_store import KeyStore
 from gateway.parts.conformance import check
 from gateway.settings import load_settings
 from gateway.store.data_folder import open_data_folder
+from moderation.text.folding import fold
 from tests.examples.shouting_classifier import Shouting
 from tests.walk import switched_parts
 from tests.walk.server_process import Server, serving
@@ -93,3 +94,7 @@ def test_a_folder_is_sorted_by_verdicts(environment: dict[str, str], tmp_path: P
 
 def test_the_classifier_conforms_and_counts_capitals() -> None:
     check("prompt_classifiers", Shouting)
+    scores = [
+        Shouting(Shouting.Options()).classify(fold(text))[0].score for text in ("A RED APPLE", "a red apple", "RED")
+    ]
+    assert scores == [1.0, 0.0, 0.0]
